@@ -1,0 +1,58 @@
+// One thread's event loop, its clock and its timers. Asio stays behind this header: including it costs nothing.
+//
+// Threads: everything of a loop happens on the thread inside run(), except post() and stop(), which may be called
+// from any thread. Callbacks never run inside the call that registered them.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/time.hpp"
+
+namespace qlm::net {
+
+class Loop {
+ public:
+  using Task = std::move_only_function<void()>;
+
+  Loop();
+  ~Loop();
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  void run();   // until stop()
+  void stop();  // from any thread
+  void post(Task task);  // from any thread; runs later on the loop's thread
+
+  Instant now() const;      // the machine's monotonic clock
+  UnixTime wall() const;
+
+  // Calls `handler` on the loop's thread for each delivery of these signals, for as long as the loop lives.
+  void on_signals(std::vector<int> signals, std::move_only_function<void(int)> handler);
+
+  struct Impl;
+  Impl& impl() { return *impl_; }
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+// One pending call-back at a time; setting it again replaces the former, destroying it cancels.
+class Timer {
+ public:
+  explicit Timer(Loop& loop);
+  ~Timer();
+  Timer(Timer&&) noexcept;
+  Timer& operator=(Timer&&) noexcept;
+
+  void at(Instant when, Loop::Task task);
+  void after(Duration delay, Loop::Task task);
+  void cancel();
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace qlm::net

@@ -1,0 +1,78 @@
+// TCP streams and listeners on a Loop. Reading is pushed, writing is queued and leaves by writev; nothing blocks.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/quantity.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "runtime/net/loop.hpp"
+
+namespace qlm::net {
+
+struct Address {
+  std::string host;  // a name, an IPv4 or an IPv6 address without brackets
+  std::uint16_t port = 0;
+
+  auto operator<=>(const Address&) const = default;
+  std::string text() const;  // host:port, brackets around IPv6
+};
+// "host:port", "[v6]:port", ":port" (all interfaces), port 0 asks the system for a free one.
+Result<Address> parse_address(std::string_view text);
+
+class Socket : public std::enable_shared_from_this<Socket> {
+ public:
+  struct Handler {
+    virtual ~Handler() = default;
+    // Bytes that arrived; the view dies with the call.
+    virtual void on_data(std::string_view bytes) = 0;
+    // Called once, last: end of stream (empty reason) or an error. Not after close() or abort().
+    virtual void on_closed(const std::string& reason) = 0;
+    // Everything written so far has been handed to the kernel.
+    virtual void on_drained() {}
+  };
+
+  virtual ~Socket() = default;
+
+  // The handler must outlive the socket's activity or be taken away with set_handler(nullptr). Reading starts here.
+  virtual void set_handler(Handler* handler) = 0;
+  virtual void pause_reading() = 0;
+  virtual void resume_reading() = 0;
+
+  virtual void write(std::string bytes) = 0;
+  // Without a copy: `bytes` points into something `owner` keeps alive.
+  virtual void write(std::shared_ptr<const void> owner, std::string_view bytes) = 0;
+  virtual Bytes unsent() const = 0;
+
+  // Ends after what is queued has left. Never a half-close: some engines take that for a disconnect.
+  virtual void close() = 0;
+  // Ends now, with a reset: the far end must not take what it got for a whole answer.
+  virtual void abort() = 0;
+  virtual std::string peer() const = 0;
+};
+
+class Listener {
+ public:
+  using OnAccept = std::move_only_function<void(std::shared_ptr<Socket>)>;
+  static Result<std::unique_ptr<Listener>> open(Loop& loop, const Address& address, OnAccept on_accept);
+  virtual ~Listener() = default;
+  virtual std::uint16_t port() const = 0;
+  virtual void stop() = 0;  // accepts no more; what was accepted lives on
+};
+
+// Calls back once, later, unless the returned handle is destroyed first.
+class Connecting {
+ public:
+  virtual ~Connecting() = default;
+};
+using OnConnect = std::move_only_function<void(Result<std::shared_ptr<Socket>>)>;
+std::unique_ptr<Connecting> connect(Loop& loop, const Address& address, Duration timeout, OnConnect on_connect);
+
+// Raises the limit of open descriptors as far as the system lets us; the limit now in force.
+std::uint64_t raise_descriptor_limit();
+
+}  // namespace qlm::net
