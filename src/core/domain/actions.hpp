@@ -1,0 +1,51 @@
+// What the controller wants done. Small values without heap parts, so that deciding allocates nothing.
+#pragma once
+
+#include <optional>
+#include <variant>
+
+#include "base/time.hpp"
+#include "core/domain/estimate.hpp"
+#include "core/domain/ids.hpp"
+#include "core/domain/request.hpp"
+
+namespace qlm::action {
+
+// The request waits in the queue. Told once, so that the shell can say so to the client.
+struct Admitted { RequestId request; std::optional<WaitEstimate> wait; };
+
+// Answered by Ended, and then by SlotReleased.
+struct Dispatch { AttemptKey key; InstanceId instance; };
+
+enum class AbortWhy : std::uint8_t { cancelled, stalled, instance_down };
+// No answer of its own: it hastens that attempt's Ended.
+struct Abort { AttemptKey key; InstanceId instance; AbortWhy why; };
+
+// The request is over without an answer of an engine's; the client hears why.
+struct Reject {
+  RequestId request;
+  Outcome outcome = Outcome::rejected;
+  Reason reason = Reason::none;
+  std::optional<Duration> retry_after;
+  std::optional<WaitEstimate> wait;  // what was expected, where that is the reason
+};
+
+// The request is over with an engine's answer, whole or cut; what it cost is in the explain record.
+struct Finish { RequestId request; Outcome outcome; Reason reason; };
+
+struct Persist { RequestId request; };                        // answered by Persisted or PersistFailed
+struct Publish { RequestId request; FencingToken token; };    // answered by Published or PublishFailed
+struct ReleaseClaim { RequestId request; FencingToken token; };
+
+struct Probe { InstanceId instance; };                        // answered by ProbeAnswered
+struct StartPlanning { SnapshotVersion snapshot; };           // answered by PlanReady or PlanFailed
+
+}  // namespace qlm::action
+
+namespace qlm {
+
+using Action = std::variant<action::Admitted, action::Dispatch, action::Abort, action::Reject, action::Finish,
+                            action::Persist, action::Publish, action::ReleaseClaim, action::Probe,
+                            action::StartPlanning>;
+
+}  // namespace qlm

@@ -1,0 +1,59 @@
+// What the controller must know of the configuration. The shell builds it from the file; ids index the vectors.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/quantity.hpp"
+#include "base/time.hpp"
+#include "core/domain/ids.hpp"
+#include "core/domain/slo.hpp"
+
+namespace qlm {
+
+enum class Policy : std::uint8_t { fcfs, priority, edf };
+
+struct TenantLimits {
+  std::optional<int> in_flight;               // queued and running together
+  std::optional<Tokens> tokens_per_minute;    // prompt and generated
+};
+
+struct Tenant {
+  std::string name;
+  TenantLimits limits;
+};
+
+struct QueueLimits {
+  std::int64_t requests = 100'000;
+  Bytes bytes{4LL * 1024 * 1024 * 1024};
+  double tenant_share = 1.0;  // of both, for each tenant
+};
+
+struct DispatchParameters {
+  int initial_limit = 32;             // in flight at an instance that does not tell its concurrency
+  int limit_max = 4096;
+  int allowance = 2;                  // queued at the engine beyond what it runs, against bubbles
+  int attempts_max = 4;               // dispatches of one request
+  int failures_to_open = 3;           // consecutive, before the breaker opens
+  Duration breaker_pause = 1s;        // doubled up to breaker_pause_max while it keeps failing
+  Duration breaker_pause_max = 10s;
+  Duration stall_floor = 5s;          // no token on any stream for this long at least
+  Duration stall_unlearned = 60s;     // before an instance has shown how fast it is
+  Duration release_timeout = 10s;     // an aborted attempt whose slot nobody gave back
+  Duration no_instance_grace = 10s;   // how long a model may have no instance before arrivals are refused
+  Duration proxy_patience = 50s;      // longest wait of an unstreamed request that did not agree to more
+  Duration default_deadline = 60s;    // edf: from arrival, where nothing states one
+};
+
+struct ControllerConfiguration {
+  Policy policy = Policy::fcfs;
+  std::vector<ServiceClass> classes;   // by ClassId
+  std::vector<Tenant> tenants;         // by TenantId
+  std::vector<std::string> models;     // by ModelId; for explanations only
+  QueueLimits limits;
+  DispatchParameters dispatch;
+};
+
+}  // namespace qlm

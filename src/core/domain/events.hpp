@@ -1,0 +1,82 @@
+// Everything that can happen to the controller (architecture, section 4). Time comes with each event; none is trusted
+// to arrive in order or to arrive at all.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/quantity.hpp"
+#include "base/time.hpp"
+#include "core/domain/configuration.hpp"
+#include "core/domain/fleet.hpp"
+#include "core/domain/ids.hpp"
+#include "core/domain/plan.hpp"
+#include "core/domain/request.hpp"
+
+namespace qlm::event {
+
+// -- requests
+struct Arrived { RequestDescription request; };
+struct Restored { RequestDescription request; Instant arrived; FencingToken token; };  // from the store, already accepted
+struct Cancelled { RequestId request; };
+
+// -- attempts
+struct Sent { AttemptKey key; };
+struct FirstToken { AttemptKey key; };
+struct Progress { AttemptKey key; Tokens generated; };  // so far, cumulative; batched by the relay
+
+enum class AttemptEnd : std::uint8_t {
+  complete,            // the engine's answer is whole, or it is an error of the request's own (4xx) and final
+  refused,             // the engine was too busy (429, 503): nothing is wrong with it
+  aborted,             // we ended it
+  failed_before_byte,  // nothing was relayed: another instance may try
+  failed_after_byte,
+  unknown,             // the shell cannot tell whether bytes went out: treated as after
+};
+struct Ended {
+  AttemptKey key;
+  AttemptEnd end = AttemptEnd::complete;
+  std::optional<Duration> retry_after;  // refused only
+  Tokens prompt{0};                     // as the engine counted them; zero where it did not say
+  Tokens generated{0};
+};
+struct SlotReleased { AttemptKey key; };
+
+// -- store
+struct Persisted { RequestId request; FencingToken token; };
+struct PersistFailed { RequestId request; };
+struct Published { RequestId request; };
+struct PublishFailed { RequestId request; bool fenced = false; };  // fenced: another attempt owns the request now
+struct Claimed { std::vector<RequestId> requests; };
+struct LeaseLost { RequestId request; };
+
+// -- fleet
+struct InstanceJoined { InstanceDescription instance; };
+struct InstanceChanged { InstanceDescription instance; };  // a probe found out more, or something else
+struct InstanceLeft { InstanceId instance; };
+struct StatsRead { InstanceId instance; InstanceStats stats; };
+struct ProbeAnswered { InstanceId instance; bool healthy = false; std::string detail; };
+struct Share { InstanceId instance; int slots = 0; Instant until = never; };  // what this gateway may use of it
+
+// -- planning and process
+struct PlanReady { Plan plan; };
+struct PlanFailed { SnapshotVersion made_from; };
+struct ConfigurationChanged { std::shared_ptr<const ControllerConfiguration> configuration; };
+struct DrainRequested {};
+struct Tick {};  // next_wake() came
+
+}  // namespace qlm::event
+
+namespace qlm {
+
+using Event = std::variant<
+    event::Arrived, event::Restored, event::Cancelled, event::Sent, event::FirstToken, event::Progress, event::Ended,
+    event::SlotReleased, event::Persisted, event::PersistFailed, event::Published, event::PublishFailed, event::Claimed,
+    event::LeaseLost, event::InstanceJoined, event::InstanceChanged, event::InstanceLeft, event::StatsRead,
+    event::ProbeAnswered, event::Share, event::PlanReady, event::PlanFailed, event::ConfigurationChanged,
+    event::DrainRequested, event::Tick>;
+
+}  // namespace qlm

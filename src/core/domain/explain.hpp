@@ -1,0 +1,49 @@
+// One line of the answer to "why": kept in a bounded ring, asked for by request or by instance.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "base/time.hpp"
+#include "core/domain/configuration.hpp"
+#include "core/domain/estimate.hpp"
+#include "core/domain/ids.hpp"
+#include "core/domain/request.hpp"
+
+namespace qlm {
+
+enum class Decision : std::uint8_t {
+  admitted,        // count: requests ahead in its model's queue
+  rejected,
+  dispatched,      // count: requests of its model it left behind in the queue; limit: in flight allowed there
+  requeued,        // an attempt ended before its first byte
+  first_token,
+  completed,
+  failed,
+  cancelled,
+  expired,
+  abort_asked,
+  slot_reclaimed,  // nobody gave it back, a probe said the instance lives
+  breaker_opened,  // count: consecutive failures
+  breaker_half_opened,
+  breaker_closed,
+  stalled,
+  limit_raised,    // limit: in flight allowed from now on
+  limit_lowered,
+  plan_dropped,    // made from a snapshot that is too old
+};
+
+struct ExplainRecord {
+  Instant at;
+  Decision decision{};
+  RequestId request{};                 // zero: not about one request
+  std::optional<InstanceId> instance;
+  Attempt attempt = no_attempt;
+  Reason reason = Reason::none;
+  Policy policy{};                     // the order in force
+  std::int64_t count = 0;
+  std::int64_t limit = 0;
+  std::optional<WaitEstimate> wait;
+};
+
+}  // namespace qlm

@@ -1,0 +1,36 @@
+// Instances as the controller knows them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/quantity.hpp"
+#include "base/time.hpp"
+#include "core/domain/ids.hpp"
+
+namespace qlm {
+
+// What an instance can do, as far as it was found out by probing or configured.
+struct InstanceDescription {
+  InstanceId id;
+  std::string name;
+  std::vector<ModelId> models;          // served now (residents that are ready)
+  std::optional<int> slots;             // requests it runs at once, where the engine or the operator says
+  std::optional<Tokens> kv_capacity;    // where the engine says
+  std::optional<Tokens> context_length; // of one request
+  bool reports_waiting = false;         // its metrics tell queued requests: concurrency is found by raising load
+  bool drops_queued = true;             // forgets a queued request whose client left; if not, nothing may queue there
+};
+
+// One reading of an engine's own metrics.
+struct InstanceStats {
+  int running = 0;
+  int waiting = 0;
+  double kv_usage = 0;  // fraction
+};
+
+enum class BreakerState : std::uint8_t { closed, open, half_open };
+
+}  // namespace qlm

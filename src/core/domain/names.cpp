@@ -1,0 +1,92 @@
+#include "core/domain/names.hpp"
+
+namespace qlm {
+
+std::string_view name(Policy policy) {
+  switch (policy) {
+    case Policy::fcfs: return "fcfs";
+    case Policy::priority: return "priority";
+    case Policy::edf: return "edf";
+  }
+  return "unknown";
+}
+
+std::string_view name(RequestState state) {
+  switch (state) {
+    case RequestState::persisting: return "persisting";
+    case RequestState::queued: return "queued";
+    case RequestState::dispatched: return "dispatched";
+    case RequestState::streaming: return "streaming";
+    case RequestState::finished: return "finished";
+  }
+  return "unknown";
+}
+
+std::string_view name(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::completed: return "completed";
+    case Outcome::rejected: return "rejected";
+    case Outcome::cancelled: return "cancelled";
+    case Outcome::expired: return "expired";
+    case Outcome::failed: return "failed";
+  }
+  return "unknown";
+}
+
+std::string_view name(Reason reason) {
+  switch (reason) {
+    case Reason::none: return "none";
+    case Reason::draining: return "draining";
+    case Reason::queue_full: return "queue_full";
+    case Reason::queue_bytes_full: return "queue_bytes_full";
+    case Reason::tenant_queue_share: return "tenant_queue_share";
+    case Reason::tenant_in_flight: return "tenant_in_flight";
+    case Reason::tenant_rate: return "tenant_rate";
+    case Reason::slo_unreachable: return "slo_unreachable";
+    case Reason::wait_too_long: return "wait_too_long";
+    case Reason::no_instance: return "no_instance";
+    case Reason::deadline_passed: return "deadline_passed";
+    case Reason::max_wait_passed: return "max_wait_passed";
+    case Reason::client_timed_out: return "client_timed_out";
+    case Reason::client_gone: return "client_gone";
+    case Reason::engine_failed: return "engine_failed";
+    case Reason::engine_cut: return "engine_cut";
+    case Reason::store_failed: return "store_failed";
+  }
+  return "unknown";
+}
+
+std::string_view name(Decision decision) {
+  switch (decision) {
+    case Decision::admitted: return "admitted";
+    case Decision::rejected: return "rejected";
+    case Decision::dispatched: return "dispatched";
+    case Decision::requeued: return "requeued";
+    case Decision::first_token: return "first_token";
+    case Decision::completed: return "completed";
+    case Decision::failed: return "failed";
+    case Decision::cancelled: return "cancelled";
+    case Decision::expired: return "expired";
+    case Decision::abort_asked: return "abort_asked";
+    case Decision::slot_reclaimed: return "slot_reclaimed";
+    case Decision::breaker_opened: return "breaker_opened";
+    case Decision::breaker_half_opened: return "breaker_half_opened";
+    case Decision::breaker_closed: return "breaker_closed";
+    case Decision::stalled: return "stalled";
+    case Decision::limit_raised: return "limit_raised";
+    case Decision::limit_lowered: return "limit_lowered";
+    case Decision::plan_dropped: return "plan_dropped";
+  }
+  return "unknown";
+}
+
+std::string_view name(BreakerState state) {
+  switch (state) {
+    case BreakerState::closed: return "closed";
+    case BreakerState::open: return "open";
+    case BreakerState::half_open: return "half_open";
+  }
+  return "unknown";
+}
+
+}  // namespace qlm
