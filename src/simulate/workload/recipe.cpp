@@ -1,0 +1,266 @@
+#include "simulate/workload/recipe.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+
+namespace qlm::workload {
+namespace {
+
+const std::string& pick(const std::vector<WeightedModel>& models, Prng& prng) {
+  double total = 0;
+  for (const auto& model : models) total += model.weight;
+  double at = prng.uniform() * total;
+  for (const auto& model : models) {
+    at -= model.weight;
+    if (at < 0) return model.name;
+  }
+  return models.back().name;
+}
+
+std::vector<Duration> arrival_times(const Arrivals& arrivals, Duration duration, Prng& prng) {
+  std::vector<Duration> times;
+  if (const auto* dumps = std::get_if<Dumps>(&arrivals)) {
+    for (Duration at = dumps->first; at < duration; at += dumps->every) {
+      times.insert(times.end(), static_cast<std::size_t>(dumps->count), at);
+    }
+    return times;
+  }
+  const auto& renewal = std::get<Renewal>(arrivals);
+  if (renewal.per_second <= 0) return times;
+  const double mean = 1 / renewal.per_second;
+  const double end = seconds(duration);
+  const auto gap = [&] {
+    return renewal.cv == 1 ? prng.exponential(mean) : prng.gamma(1 / (renewal.cv * renewal.cv), mean);
+  };
+  for (double at = gap(); at < end; at += gap()) {
+    // Whole microseconds, as the CSV holds them: a trace read back is the trace that was made.
+    times.push_back(std::chrono::duration_cast<std::chrono::microseconds>(duration_from_seconds(at)));
+  }
+  return times;
+}
+
+std::optional<double> positive(std::string_view text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || !(value > 0) || value > 1e9) return std::nullopt;
+  return value;
+}
+
+Stream stream(std::string_view slo_class, const std::vector<WeightedModel>& models, std::string_view lengths,
+              Arrivals arrivals) {
+  return {std::string(slo_class), models, LengthDistribution::parse(lengths).value(), arrivals};
+}
+
+// Bulk work of a given average rate: a dump every 30 s, the first after 5 s so that it meets a fleet already at work.
+Dumps dumps_of(double per_second) {
+  constexpr Duration every = 30s;
+  return {std::max(1, static_cast<int>(per_second * seconds(every) + 0.5)), every, 5s};
+}
+
+using Build = std::vector<Stream> (*)(const RecipeParameters&);
+
+std::vector<Stream> single(const RecipeParameters& p) {
+  return {stream("interactive", p.models, "sharegpt", Renewal{p.per_second})};
+}
+
+std::vector<Stream> three_classes(const RecipeParameters& p, double per_second) {
+  const Renewal third{per_second / 3};
+  return {stream("interactive", p.models, "sharegpt", third), stream("batch-1", p.models, "sharegpt", third),
+          stream("batch-2", p.models, "sharegpt", third)};
+}
+
+std::vector<Stream> w_a(const RecipeParameters& p) { return three_classes(p, p.per_second); }
+
+std::vector<Stream> w_b(const RecipeParameters& p) {
+  const auto half = static_cast<std::ptrdiff_t>((p.models.size() + 1) / 2);
+  const std::vector<WeightedModel> urgent(p.models.begin(), p.models.begin() + half);
+  const std::vector<WeightedModel> patient(p.models.begin() + (p.models.size() > 1 ? half : 0), p.models.end());
+  return {stream("batch-1", urgent, "sharegpt", Renewal{p.per_second / 2}),
+          stream("batch-2", patient, "sharegpt", Renewal{p.per_second / 2})};
+}
+
+std::vector<Stream> w_c(const RecipeParameters& p) {
+  auto streams = three_classes(p, p.per_second * (1 - p.mega_share));
+  streams.push_back(stream("batch-2", p.models, "mega", Renewal{p.per_second * p.mega_share}));
+  return streams;
+}
+
+std::vector<Stream> demo(const RecipeParameters& p) {
+  return {stream("interactive", p.models, "sharegpt", Renewal{p.per_second * (0.5 - p.mega_share)}),
+          stream("batch", p.models, "sharegpt", dumps_of(p.per_second * 0.5)),
+          stream("batch", p.models, "24000/64", Renewal{p.per_second * p.mega_share, 0.5})};
+}
+
+// One very long prompt right before fifty short ones, again and again: head-of-line blocking in its purest form.
+std::vector<Stream> hol(const RecipeParameters& p) {
+  const Duration every = duration_from_seconds(51 / p.per_second);
+  return {stream("batch", p.models, "30000/16", Dumps{1, every, 0s}),
+          stream("interactive", p.models, "64/32", Dumps{50, every, 100ms})};
+}
+
+std::vector<Stream> azure(const RecipeParameters& p) {
+  return {stream("interactive", p.models, "azure_conversation", Renewal{p.per_second, 1.09})};
+}
+
+struct Recipe {
+  RecipeName name;
+  Build build;
+};
+constexpr Recipe recipes[] = {
+    {{"single", "one class, interactive: ShareGPT lengths, Poisson arrivals"}, single},
+    {{"w_a", "three classes, a third each: ShareGPT lengths, Poisson arrivals"}, w_a},
+    {{"w_b", "batch-1 over the first half of the models, batch-2 over the others"}, w_b},
+    {{"w_c", "w_a with a share of mega prompts of 3,000 to 4,000 tokens"}, w_c},
+    {{"demo", "interactive requests, dumps of batch ones, and a few prompts of 24,000 tokens"}, demo},
+    {{"hol", "one prompt of 30,000 tokens before fifty short ones, repeated"}, hol},
+    {{"azure", "a stand-in for the Azure conversation trace: its lengths, gaps of CV 1.09"}, azure},
+};
+
+}  // namespace
+
+Trace generate(const std::vector<Stream>& streams, Duration duration, std::uint64_t seed) {
+  Trace trace;
+  Prng seeds(seed);
+  for (const auto& s : streams) {
+    // A generator for each stream's arrivals and one for what arrives: changing one stream leaves the others alone.
+    Prng when(seeds.next());
+    Prng what(seeds.next());
+    for (const Duration at : arrival_times(s.arrivals, duration, when)) {
+      const auto lengths = s.lengths.sample(what);
+      trace.push_back({at, lengths.prompt, lengths.output, pick(s.models, what), s.slo_class});
+    }
+  }
+  std::stable_sort(trace.begin(), trace.end(), [](const auto& a, const auto& b) { return a.arrival < b.arrival; });
+  return trace;
+}
+
+Result<Duration> parse_duration(std::string_view text) {
+  constexpr std::pair<std::string_view, double> units[] = {{"ms", 1e-3}, {"us", 1e-6}, {"s", 1}, {"m", 60}, {"h", 3600}};
+  for (const auto& [unit, size] : units) {
+    if (!text.ends_with(unit)) continue;
+    if (const auto number = positive(text.substr(0, text.size() - unit.size()))) {
+      return duration_from_seconds(*number * size);
+    }
+    break;
+  }
+  return fail(fmt::format("'{}' is no duration: expected a number and its unit, like 500ms, 90s, 5m or 1h", text));
+}
+
+Result<std::vector<WeightedModel>> parse_models(std::string_view text, char separator) {
+  std::vector<WeightedModel> models;
+  while (true) {
+    const auto end = text.find(separator);
+    const auto item = text.substr(0, end);
+    const auto colon = item.rfind(':');
+    // A colon is the weight's only where a number follows: model names may hold colons ("llama3:8b").
+    const auto weight = colon == std::string_view::npos ? std::nullopt : positive(item.substr(colon + 1));
+    const auto name = weight ? item.substr(0, colon) : item;
+    if (name.empty() || name.find_first_of(",\"\r\n") != std::string_view::npos) {
+      return fail(fmt::format("'{}' is no model name", name));
+    }
+    models.push_back({std::string(name), weight.value_or(1)});
+    if (end == std::string_view::npos) return models;
+    text.remove_prefix(end + 1);
+  }
+}
+
+Result<Stream> parse_stream(std::string_view text, const std::vector<WeightedModel>& models) {
+  Stream result{"", models, LengthDistribution::parse("sharegpt").value(), Renewal{}};
+  Renewal renewal;
+  std::optional<Dumps> dumps;
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    const auto item = rest.substr(0, rest.find(','));
+    rest.remove_prefix(std::min(rest.size(), item.size() + 1));
+    const auto equals = item.find('=');
+    const auto key = item.substr(0, equals);
+    const auto value = equals == std::string_view::npos ? std::string_view{} : item.substr(equals + 1);
+    const auto wrong = [&](std::string_view why) {
+      return fail(fmt::format("stream '{}': '{}': {}", text, item, why));
+    };
+    if (key == "class") {
+      result.slo_class = value;
+    } else if (key == "lengths") {
+      auto lengths = LengthDistribution::parse(value);
+      if (!lengths) return wrong(lengths.error().message);
+      result.lengths = *lengths;
+    } else if (key == "model") {
+      auto parsed = parse_models(value, '|');
+      if (!parsed) return wrong(parsed.error().message);
+      result.models = std::move(*parsed);
+    } else if (key == "rate" || key == "cv") {
+      const auto number = positive(value);
+      if (!number) return wrong("expected a number above 0");
+      (key == "rate" ? renewal.per_second : renewal.cv) = *number;
+    } else if (key == "count") {
+      const auto number = positive(value);
+      if (!number || *number > 1e6 || *number < 1) return wrong("expected a whole number of requests");
+      if (!dumps) dumps.emplace();
+      dumps->count = static_cast<int>(*number);
+    } else if (key == "every" || key == "first") {
+      const auto duration = parse_duration(value);
+      if (!duration) return wrong(duration.error().message);
+      if (!dumps) dumps.emplace();
+      (key == "every" ? dumps->every : dumps->first) = *duration;
+    } else {
+      return wrong("unknown key; known are class, model, lengths, rate, cv, count, every, first");
+    }
+  }
+  if (result.models.empty()) return fail(fmt::format("stream '{}': no model given", text));
+  if (dumps && renewal.per_second > 0) return fail(fmt::format("stream '{}': either rate or count and every", text));
+  if (dumps && (dumps->count == 0 || dumps->every <= Duration{})) {
+    return fail(fmt::format("stream '{}': dumps need both count and every", text));
+  }
+  if (!dumps && renewal.per_second <= 0) return fail(fmt::format("stream '{}': no rate given", text));
+  if (dumps) result.arrivals = *dumps; else result.arrivals = renewal;
+  return result;
+}
+
+std::vector<RecipeName> recipe_names() {
+  std::vector<RecipeName> names;
+  for (const auto& r : recipes) names.push_back(r.name);
+  return names;
+}
+
+Result<std::vector<Stream>> recipe(std::string_view name, const RecipeParameters& parameters) {
+  if (parameters.models.empty()) return fail("a recipe needs at least one model");
+  if (!(parameters.per_second > 0)) return fail("a recipe needs a rate above 0");
+  for (const auto& r : recipes) {
+    if (r.name.name == name) return r.build(parameters);
+  }
+  std::string known;
+  for (const auto& r : recipes) known += fmt::format("{}{}", known.empty() ? "" : ", ", r.name.name);
+  return fail(fmt::format("no recipe '{}'; there are {} and mix", name, known));
+}
+
+Duration mean_gpu_time(const std::vector<Stream>& streams) {
+  // Milliseconds of a decode step: weights, a token's share, a context token's share (A100-80, 7B, composed figures).
+  constexpr double step = 7.54, per_token = 0.0526, per_sequence = 0.003, per_context_token = 7.8e-5;
+  constexpr double kv_tokens = 464'000, sequences = 256;
+  double weighted = 0, rates = 0;
+  Prng prng(1);
+  for (const auto& s : streams) {
+    double prompt = 0, output = 0, work = 0;
+    constexpr int samples = 20'000;
+    for (int i = 0; i < samples; ++i) {
+      const auto lengths = s.lengths.sample(prng);
+      const auto p = static_cast<double>(lengths.prompt.count), o = static_cast<double>(lengths.output.count);
+      prompt += p;
+      output += o;
+      work += per_token * p + o * (per_token + per_sequence + per_context_token * (p + o / 2));
+    }
+    const double batch = std::min(sequences, kv_tokens * samples / (prompt + output));
+    const double per_request = (work + output * step / batch) / samples;
+    double rate = 0;
+    if (const auto* renewal = std::get_if<Renewal>(&s.arrivals)) rate = renewal->per_second;
+    if (const auto* dumps = std::get_if<Dumps>(&s.arrivals)) rate = dumps->count / seconds(dumps->every);
+    weighted += rate * per_request;
+    rates += rate;
+  }
+  return rates > 0 ? duration_from_seconds(weighted / rates * 1e-3) : Duration{};
+}
+
+}  // namespace qlm::workload

@@ -1,0 +1,70 @@
+// Workloads made from streams: who asks (class, models), how much (lengths) and when (arrivals). The same recipe and
+// seed give the same trace on every machine.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "simulate/workload/lengths.hpp"
+#include "simulate/workload/trace.hpp"
+
+namespace qlm::workload {
+
+// Gaps of independent arrivals: coefficient of variation 1 is Poisson, above it bursts, below it an even pace.
+struct Renewal {
+  double per_second = 0;
+  double cv = 1;
+};
+// Batch work as it comes: `count` requests at once, every `every`, the first at `first`.
+struct Dumps {
+  int count = 0;
+  Duration every{};
+  Duration first{};
+};
+using Arrivals = std::variant<Renewal, Dumps>;
+
+struct WeightedModel {
+  std::string name;
+  double weight = 1;
+};
+
+struct Stream {
+  std::string slo_class;
+  std::vector<WeightedModel> models;
+  LengthDistribution lengths;
+  Arrivals arrivals;
+};
+
+Trace generate(const std::vector<Stream>& streams, Duration duration, std::uint64_t seed);
+
+// "class=interactive,lengths=sharegpt,rate=2.5,cv=1" or "class=batch,lengths=arxiv,count=40,every=30s,first=5s";
+// `model=a` (or a|b:2 for a weighted choice) overrides `models`.
+Result<Stream> parse_stream(std::string_view text, const std::vector<WeightedModel>& models);
+// "a,b:2" as a list of weighted models.
+Result<std::vector<WeightedModel>> parse_models(std::string_view text, char separator = ',');
+// "90s", "5m", "1h", "250ms"; a bare number is refused.
+Result<Duration> parse_duration(std::string_view text);
+
+// The named recipes, each with one line of description.
+struct RecipeName {
+  std::string_view name;
+  std::string_view description;
+};
+std::vector<RecipeName> recipe_names();
+
+struct RecipeParameters {
+  std::vector<WeightedModel> models;
+  double per_second = 0;        // all streams together, on average
+  double mega_share = 0.02;     // of the requests, where a recipe has very long prompts
+};
+Result<std::vector<Stream>> recipe(std::string_view name, const RecipeParameters& parameters);
+
+// GPU time one request of these streams takes on average, for turning a load into a rate before anything was measured:
+// an emulated A100-80 serving a 7B model from a full batch. A guide, within some 20 %; a measured capacity is better.
+Duration mean_gpu_time(const std::vector<Stream>& streams);
+
+}  // namespace qlm::workload
