@@ -32,7 +32,7 @@ class Fields {
   // True when a comma-separated list field (Connection, Transfer-Encoding) holds the token, in any of its lines.
   bool has_token(std::string_view name, std::string_view token) const;
   const std::vector<Field>& all() const { return all_; }
-  // "Name: value\r\n" for each.
+  // "Name: value\r\n" for each; a CR, LF or NUL inside a value goes out as a blank.
   void append_to(std::string& out) const;
 
  private:
@@ -50,14 +50,14 @@ struct Framing {
 
 struct RequestHead {
   std::string method;
-  std::string target;  // as sent: path and query
+  std::string target;  // as sent: path and query, or a whole URL
   int minor_version = 1;
   Fields fields;
   Framing framing;
   bool keep_alive = true;
   bool expects_continue = false;
 
-  std::string_view path() const;   // target up to '?'
+  std::string_view path() const;   // target up to '?', without scheme and host if it is an URL
   std::string_view query() const;  // after '?', or empty
 };
 
@@ -77,7 +77,8 @@ struct HeadLimits {
 };
 
 struct HeadError {
-  int status;           // the answer a server should give: 400, 413, 414, 431, 501, 505
+  // The answer to give: 400, 413 (a length beyond counting), 414, 431, 501, 505; for an engine's response always 502.
+  int status;
   std::string message;  // what was wrong, for the client
 };
 
@@ -88,6 +89,7 @@ using ParsedHead = std::expected<std::optional<std::pair<Head, std::size_t>>, He
 // Strict, because a lenient proxy is half of a smuggling attack: rejects Content-Length beside Transfer-Encoding,
 // several or unparsable Content-Lengths, any transfer coding but a single chunked, folded lines, bare CR or LF line
 // ends, blanks before the colon, control bytes, a missing or second Host under 1.1, and versions other than 1.0/1.1.
+// Answers as soon as a head cannot become right any more: a TLS greeting is refused by its first byte.
 ParsedHead<RequestHead> parse_request_head(std::string_view buffer, const HeadLimits& limits = {});
 
 // `request_method` decides whether a body follows (none after HEAD, 204, 304, 1xx).
