@@ -15,6 +15,7 @@
 #include "base/quantity.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
+#include "core/domain/configuration.hpp"
 
 namespace qlm::config {
 
@@ -42,9 +43,8 @@ std::string to_string(const ListenAddress& address);
 
 // keys: a request needs a tenant's key. none: anybody is served, as the tenant `anonymous`; a known key still counts.
 enum class Auth { keys, none };
-enum class Policy { fcfs, priority, edf };
-// What becomes of a request whose SLO cannot be met any more.
-enum class WhenLate { serve, reject, downgrade };
+using qlm::Policy;
+using qlm::WhenLate;
 enum class Engine { detect, vllm, llamacpp, sglang, ollama, openai };
 enum class LogLevel { debug, info, warn, error };
 
@@ -52,7 +52,7 @@ struct Limits {
   Bytes body{32LL << 20};
   std::int64_t queued = 100'000;        // requests waiting, of all tenants
   Bytes queued_bytes{4LL << 30};        // their bodies
-  double tenant_share = 0.25;           // of both, for any one tenant
+  double tenant_share = 0.25;           // of both, for any one tenant; 1 while the file names no tenant
   std::int64_t connections = 20'000;
   Bytes stream_buffer{1LL << 20};       // read from an engine, not yet taken by one client
   Bytes stream_buffers{1LL << 30};      // the same, of all streams

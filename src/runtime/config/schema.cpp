@@ -1,0 +1,218 @@
+#include "runtime/config/schema.hpp"
+
+#include <array>
+#include <type_traits>
+
+namespace qlm::config {
+namespace {
+
+using std::string_view;
+
+constexpr std::array<string_view, 2> auth_words{"keys", "none"};
+constexpr std::array<string_view, 3> policy_words{"fcfs", "priority", "edf"};
+constexpr std::array<string_view, 8> later_policy_words{"edf-expire", "sjf", "greedy", "shepherd",
+                                                        "qlm-lp", "qlm-lp-expire", "qlm-sp", "qlm"};
+constexpr std::array<string_view, 3> when_late_words{"serve", "reject", "downgrade"};
+constexpr std::array<string_view, 6> engine_words{"auto", "vllm", "llamacpp", "sglang", "ollama", "openai"};
+constexpr std::array<string_view, 4> log_level_words{"debug", "info", "warn", "error"};
+
+// What a member pointer points from and to.
+template <auto Member> struct MemberOf;
+template <class OwnerType, class FieldType, FieldType OwnerType::*Member>
+struct MemberOf<Member> {
+  using Owner = OwnerType;
+  using Field = FieldType;
+};
+template <class T> struct Bare { using Type = T; };
+template <class T> struct Bare<std::optional<T>> { using Type = T; };
+
+// Puts a checked value into its member. The kind in the table and the member's type must agree: std::get throws
+// where they do not, and the test that writes every key shows it.
+template <auto Member>
+void into(void* owner, const Value& value) {
+  using Field = typename MemberOf<Member>::Field;
+  using Type = typename Bare<Field>::Type;
+  auto& field = static_cast<typename MemberOf<Member>::Owner*>(owner)->*Member;
+  if constexpr (std::is_enum_v<Type>) {
+    field = static_cast<Type>(std::get<Choice>(value).index);
+  } else if constexpr (std::is_same_v<Type, Tokens>) {
+    field = Tokens{std::get<std::int64_t>(value)};
+  } else if constexpr (std::is_same_v<Type, RequestRate>) {
+    const TokenRate& rate = std::get<TokenRate>(value);  // read before anybody knows what is counted
+    field = RequestRate{Quantity<RequestUnit>{rate.amount.count}, rate.per};
+  } else {
+    field = std::get<Type>(value);
+  }
+}
+
+template <auto Member>
+void* within(void* owner, string_view) {
+  return &(static_cast<typename MemberOf<Member>::Owner*>(owner)->*Member);
+}
+
+template <auto Member>
+void* appended(void* owner, string_view name) {
+  auto& made = (static_cast<typename MemberOf<Member>::Owner*>(owner)->*Member).emplace_back();
+  if (!name.empty()) made.name = name;
+  return &made;
+}
+
+// The built-in class and tenant stand first; the file may give them values, never a second of the same name.
+template <auto Member>
+void* found_or_appended(void* owner, string_view name) {
+  for (auto& each : static_cast<typename MemberOf<Member>::Owner*>(owner)->*Member) {
+    if (each.name == name) return &each;
+  }
+  return appended<Member>(owner, name);
+}
+
+Key choice(string_view name, string_view fallback, string_view meaning, void (*store)(void*, const Value&),
+           std::span<const string_view> choices, std::span<const string_view> later = {}) {
+  Key key{name, Kind::choice, fallback, meaning, store};
+  key.choices = choices;
+  key.later_choices = later;
+  return key;
+}
+Key nested(string_view name, Kind kind, string_view meaning, void* (*enter)(void*, string_view), const Section& section) {
+  Key key{name, kind, {}, meaning};
+  key.enter = enter;
+  key.section = &section;
+  return key;
+}
+Key ranged(Key key, std::int64_t least, std::int64_t most = 1'000'000'000) {
+  key.least = least;
+  key.most = most;
+  return key;
+}
+Key required(Key key) {
+  key.required = true;
+  return key;
+}
+
+const Key limits_keys[] = {
+    {"body", Kind::size, "32MiB", "largest request body", into<&Limits::body>},
+    ranged({"queued", Kind::count, "100k", "requests waiting, of all tenants", into<&Limits::queued>}, 1),
+    {"queued_bytes", Kind::size, "4GiB", "their bodies", into<&Limits::queued_bytes>},
+    {"tenant_share", Kind::share, "25%",
+     "of `queued` and `queued_bytes`, for any one tenant; 100% while the file names no tenant",
+     into<&Limits::tenant_share>},
+    ranged({"connections", Kind::count, "20k", "client connections", into<&Limits::connections>}, 1, 1'000'000),
+    {"stream_buffer", Kind::size, "1MiB", "read from an engine and not yet taken by one client", into<&Limits::stream_buffer>},
+    {"stream_buffers", Kind::size, "1GiB", "the same, of all streams", into<&Limits::stream_buffers>},
+    {"client_stall", Kind::duration, "30s", "a client that takes nothing for this long is cancelled",
+     into<&Limits::client_stall>},
+};
+const Section limits_section{"Limits", limits_keys};
+
+const Key class_keys[] = {
+    {"ttft", Kind::duration, "", "SLO: time to first token", into<&Class::ttft>},
+    {"tpot", Kind::duration, "", "SLO: time per output token, mean over a reply", into<&Class::tpot>},
+    {"e2e", Kind::duration, "", "SLO: arrival to last byte", into<&Class::e2e>},
+    {"objective", Kind::share, "99%", "the part of requests that must meet the SLO", into<&Class::objective>},
+    {"value", Kind::number, "1", "worth of one request on time", into<&Class::value>},
+    {"min_share", Kind::share, "0%", "of a model's token rate over a minute, lent when idle", into<&Class::min_share>},
+    {"max_wait", Kind::duration, "", "longest wait in the queue; later the request is answered with 504", into<&Class::max_wait>},
+    choice("when_late", "serve",
+     "a request that cannot meet its SLO any more: serve it after the others, reject it, or downgrade it",
+     into<&Class::when_late>, when_late_words),
+    {"downgrade_to", Kind::name, "", "the class that `when_late: downgrade` moves it to", into<&Class::downgrade_to>},
+    {"durable", Kind::later, "", "accepted only once it is on disk"},
+};
+const Section class_section{"A class", class_keys};
+
+const Key tenant_limits_keys[] = {
+    ranged({"in_flight", Kind::count, "", "requests queued and running together", into<&TenantLimits::in_flight>}, 1),
+    ranged({"queued", Kind::count, "", "requests waiting", into<&TenantLimits::queued>}, 1),
+    {"tokens", Kind::rate, "", "tokens, prompt and generated", into<&TenantLimits::tokens>},
+    {"requests", Kind::rate, "", "requests", into<&TenantLimits::requests>},
+};
+const Section tenant_limits_section{"A tenant's limits", tenant_limits_keys};
+
+const Key tenant_keys[] = {
+    {"keys_file", Kind::path, "", "API keys, one a line; relative to the configuration's folder", into<&Tenant::keys_file>},
+    {"class", Kind::name, "", "class of a request that asks for none; otherwise `default_class`", into<&Tenant::default_class>},
+    {"allow", Kind::names, "", "classes it may ask for; otherwise all", into<&Tenant::allow>},
+    {"weight", Kind::number, "1", "its part against other tenants of the same class", into<&Tenant::weight>},
+    {"trusted", Kind::flag, "false", "may send fields that steer an engine past the queue", into<&Tenant::trusted>},
+    nested("limits", Kind::section, "", within<&Tenant::limits>, tenant_limits_section),
+};
+const Section tenant_section{"A tenant", tenant_keys};
+
+const Key prior_keys[] = {
+    {"token_throughput", Kind::rate, "", "output tokens of one instance; `qlm bench URL` prints it",
+     into<&Prior::token_throughput>},
+    {"profile", Kind::text, "", "a named profile, such as a100-80/mistral-7b", into<&Prior::profile>},
+};
+const Section prior_section{"What is known of its speed", prior_keys};
+
+const Key model_keys[] = {
+    {"served_as", Kind::text, "", "its name at the engines; otherwise the same", into<&Model::served_as>},
+    ranged({"max_output_tokens", Kind::count, "", "longest reply a client may ask for", into<&Model::max_output_tokens>}, 1),
+    nested("prior", Kind::section, "", within<&Model::prior>, prior_section),
+};
+const Section model_section{"A model", model_keys};
+
+const Key instance_keys[] = {
+    {"name", Kind::name, "", "in logs and metrics; otherwise the URL's host:port", into<&Instance::name>},
+    required({"url", Kind::url, "", "where its engine listens", into<&Instance::url>}),
+    choice("engine", "auto", "its program; auto asks it", into<&Instance::engine>, engine_words),
+    ranged({"max_in_flight", Kind::count, "", "requests at once; otherwise found out", into<&Instance::max_in_flight>}, 1, 100'000),
+    {"api_key_file", Kind::path, "", "the key that QLM shows the engine; relative to the configuration's folder",
+     into<&Instance::api_key_file>},
+    {"models", Kind::names, "", "what it may be asked for, of what it serves; otherwise all", into<&Instance::models>},
+};
+const Section instance_section{"An instance", instance_keys};
+
+const Key log_keys[] = {
+    choice("level", "info", "of the text log on standard error", into<&Log::level>, log_level_words),
+    {"access", Kind::path, "-", "one JSON line a request: a file, `-` for standard output, or `off`", into<&Log::access>},
+};
+const Section log_section{"Logs", log_keys};
+
+const Key root_keys[] = {
+    {"listen", Kind::listen, "127.0.0.1:8080", "clients; a public address needs tenants with keys, or `auth: none`",
+     into<&Configuration::listen>},
+    {"admin", Kind::listen, "127.0.0.1:8081", "health and metrics", into<&Configuration::admin>},
+    choice("auth", "", "keys: every request needs a tenant's key. none: anybody is served, as the tenant `anonymous`. "
+     "Otherwise keys as soon as a tenant has keys", into<&Configuration::auth>, auth_words),
+    nested("limits", Kind::section, "", within<&Configuration::limits>, limits_section),
+    {"stream_keepalive", Kind::duration, "10s", "between the comment lines a waiting stream is sent",
+     into<&Configuration::stream_keepalive>},
+    {"drain_timeout", Kind::duration, "60s", "for running requests, after SIGTERM", into<&Configuration::drain_timeout>},
+    nested("classes", Kind::named, "`paper` stands for the QLM paper's three", found_or_appended<&Configuration::classes>, class_section),
+    {"default_class", Kind::name, "standard", "of a request that no other source gives a class; `standard` has no numeric SLO",
+     into<&Configuration::default_class>},
+    nested("tenants", Kind::named, "who may call", found_or_appended<&Configuration::tenants>, tenant_section),
+    nested("models", Kind::named, "models that need more said than their engines tell", appended<&Configuration::models>, model_section),
+    required(nested("instances", Kind::list, "the engines", appended<&Configuration::instances>, instance_section)),
+    choice("policy", "edf", "order of the queue: arrival, class value, or deadline", into<&Configuration::policy>, policy_words,
+           later_policy_words),
+    nested("log", Kind::section, "", within<&Configuration::log>, log_section),
+    {"tls", Kind::later, "", "TLS for clients"},
+    {"pools", Kind::later, "", "hosts that swap models"},
+    {"store", Kind::later, "", "the durable queue"},
+};
+const Section root{"The file", root_keys};
+
+}  // namespace
+
+const Section& root_section() { return root; }
+
+template <> std::span<const string_view> words<Auth>() { return auth_words; }
+template <> std::span<const string_view> words<Policy>() { return policy_words; }
+template <> std::span<const string_view> words<WhenLate>() { return when_late_words; }
+template <> std::span<const string_view> words<Engine>() { return engine_words; }
+template <> std::span<const string_view> words<LogLevel>() { return log_level_words; }
+
+namespace {
+template <class Enum>
+string_view word(Enum value) { return words<Enum>()[static_cast<std::size_t>(value)]; }
+}  // namespace
+
+string_view to_string(Auth auth) { return word(auth); }
+string_view to_string(Policy policy) { return word(policy); }
+string_view to_string(WhenLate when_late) { return word(when_late); }
+string_view to_string(Engine engine) { return word(engine); }
+string_view to_string(LogLevel level) { return word(level); }
+
+}  // namespace qlm::config
