@@ -9,7 +9,6 @@
 
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,7 +31,7 @@ enum class PriorityOrder : std::uint8_t { none, lower_first, higher_first };
 // What an engine can do. capabilities() gives what its kind promises; a probe takes away what this one lacks.
 struct Capabilities {
   bool stream_usage = true;    // understands stream_options.include_usage; otherwise the field must not be sent
-  bool done_marker = true;     // a whole stream ends with `data: [DONE]`
+  bool done_marker = true;     // a whole stream always ends with `data: [DONE]`; if not, a finish_reason must do
   bool metrics = false;        // tells running and waiting requests: stats_request() has something to ask
   bool kv_metrics = false;     // ... and how full its KV cache is
   bool token_ids = false;      // can hand out token ids beside the text, for an exact resume
@@ -51,8 +50,8 @@ Capabilities capabilities(EngineKind kind);
 
 struct EngineRequest {
   std::string method = "GET";
-  std::string target;
-  std::string body;  // JSON, or empty
+  std::string target{};
+  std::string body{};  // JSON, or empty
   Duration timeout{5s};
 };
 
@@ -75,7 +74,7 @@ struct Model {
 };
 
 struct ProbeResult {
-  EngineKind kind = EngineKind::openai;
+  EngineKind kind = EngineKind::openai;  // settled once the engine is ready; until then the best guess
   Capabilities capabilities;
   Health health;
   std::vector<Model> models;
@@ -102,14 +101,21 @@ class Probe {
 
  private:
   enum class Step : std::uint8_t {
-    models, props, metrics, version, health, server_info, running_models, load_model, done };
+    models, props, metrics, loads, version, health, server_info, ollama_version, running_models, load_model };
+  std::optional<Step> step() const;  // the first of this kind's steps not taken yet
+  void identified(EngineKind kind);
+  void answered_nothing(Step at);
   void read_models(int status, const http::Fields& fields, std::string_view body);
   void read_metrics(int status, std::string_view body);
-  void identified(EngineKind kind);
-  void follow(Step step);  // what comes after `step` for this kind
+  void read_props(int status, std::string_view body);
+  void read_server_info(int status, std::string_view body);
+  void read_running_models(int status, std::string_view body);
+  void stop(Readiness readiness, std::string reason);  // nothing more to ask
 
-  Step step_ = Step::models;
   bool kind_known_ = false;
+  bool stopped_ = false;
+  bool asleep_ = false;
+  std::uint32_t taken_ = 0;  // a bit a step
   ProbeResult result_;
 };
 
@@ -136,13 +142,12 @@ struct DispatchFacts {
   std::string_view path;   // "/v1/chat/completions"
   std::string_view model;  // the id of Model the request goes to
   bool stream = true;      // QLM wants it streamed: whenever the reply can be put together again
-  std::optional<std::int32_t> urgency;  // higher is more urgent; absent: leave the engine's order alone
+  std::optional<std::int32_t> urgency{};  // higher is more urgent; absent: leave the engine's order alone
   bool want_token_ids = false;
 };
 struct DispatchRewrite {
-  std::string target;
+  std::string target{};
   std::string model;
-  http::Fields fields;                   // to add
   bool stream = true;                    // what `stream` must say
   bool include_usage = false;            // stream_options must be {"include_usage": true}, whatever the client wrote
   bool remove_stream_options = false;
@@ -150,9 +155,5 @@ struct DispatchRewrite {
   std::optional<std::int32_t> priority;  // the body's `priority`
 };
 DispatchRewrite rewrite(EngineKind kind, const Capabilities& capabilities, const DispatchFacts& facts);
-
-// What a caller may not send, whichever engine serves it: it would pass the queue by, or outlive its connection.
-std::span<const std::string_view> denied_body_fields();
-std::span<const std::string_view> denied_headers();
 
 }  // namespace qlm::engines

@@ -8,34 +8,29 @@
 #include <string>
 #include <string_view>
 
-#include "base/quantity.hpp"
 #include "protocol/engines/driver.hpp"
 #include "protocol/engines/error.hpp"
+#include "protocol/openai/fold.hpp"
+#include "protocol/openai/request.hpp"
+
+namespace simdjson::dom {
+class element;
+}
 
 namespace qlm::engines {
-
-// The shape of a reply, told by the path of its request.
-enum class Api : std::uint8_t { chat, completions, responses, other };
-Api api_of(std::string_view path);
-
-struct Usage {
-  std::optional<Tokens> prompt;
-  std::optional<Tokens> generated;
-  std::optional<Tokens> cached;  // of the prompt
-};
 
 struct Outcome {
   enum class Kind : std::uint8_t { complete, failed_before_content, failed_after_content };
   Kind kind = Kind::failed_before_content;
   std::optional<EngineError> error;  // unless complete
   std::string finish_reason;         // of the first choice that told one
-  Usage usage;
+  std::optional<openai::Usage> usage;
 };
 
 // What one event is to the relay. Until the first `content` (or `done`) everything is held back, so that a failure
 // can still be retried on another instance.
 enum class EventIs : std::uint8_t {
-  preamble,  // a role-only or empty delta, a comment: nothing a reader would see
+  empty,     // a role-only or empty delta: nothing a reader would see
   content,   // a non-empty delta: text, reasoning, a tool call, a refusal, audio
   finish,    // carries a finish_reason and no content
   usage,     // choices is empty and usage is there
@@ -44,10 +39,12 @@ enum class EventIs : std::uint8_t {
   garbage,   // not what this API sends
 };
 
-// Feed every event's data in order (a comment has none and need not be fed), then end() exactly once.
+// Feed every event's data in order (a comment has none and need not be fed), then end() exactly once. What follows the
+// end (done or error) is not looked at.
 class StreamJudge {
  public:
-  StreamJudge(const Capabilities& capabilities, Api api) : done_marker_(capabilities.done_marker), api_(api) {}
+  StreamJudge(const Capabilities& capabilities, openai::Endpoint endpoint)
+      : done_marker_(capabilities.done_marker), endpoint_(endpoint) {}
 
   EventIs event(std::string_view data);
   // `clean`: the body ended as HTTP says it should (last chunk, Content-Length). `rest`: bytes after the last whole
@@ -59,27 +56,28 @@ class StreamJudge {
   bool finished() const { return done_ || error_.has_value(); }
   // Events that carried content: tokens, roughly, until usage tells.
   std::int64_t content_events() const { return content_events_; }
-  const Usage& usage() const { return usage_; }
+  const std::optional<openai::Usage>& usage() const { return usage_; }
 
  private:
-  EventIs openai_event(std::string_view data);
-  EventIs responses_event(std::string_view data);
+  EventIs choices_event(simdjson::dom::element document);
+  EventIs responses_event(simdjson::dom::element document);
+  EventIs note_content();
+  std::optional<EngineError> missing(bool clean, std::string_view rest) const;
   bool all_choices_finished() const { return finished_ != 0 && finished_ == choices_; }
 
   bool done_marker_;
-  Api api_;
+  openai::Endpoint endpoint_;
   bool content_ = false;
   bool done_ = false;
-  bool whole_ = false;          // responses: the closing event came
   std::uint64_t choices_ = 0;   // bit i: choice i was seen; those beyond 63 share the last bit
   std::uint64_t finished_ = 0;  // bit i: choice i told its finish_reason
   std::int64_t content_events_ = 0;
   std::string finish_reason_;
   std::optional<EngineError> error_;
-  Usage usage_;
+  std::optional<openai::Usage> usage_;
 };
 
 // The same for an answer in one piece.
-Outcome judge_body(Api api, int status, const http::Fields& fields, std::string_view body, bool clean);
+Outcome judge_body(openai::Endpoint endpoint, int status, const http::Fields& fields, std::string_view body, bool clean);
 
 }  // namespace qlm::engines
