@@ -16,6 +16,9 @@
 
 namespace qlm::openai {
 
+class JsonReader;
+class JsonWriter;
+
 struct Usage {
   Tokens prompt{0};
   Tokens completion{0};
@@ -37,8 +40,8 @@ struct ChunkFacts {
   std::size_t token_ids = 0;         // ids in the chunk, where they were asked for
 };
 
-// `endpoint` chat, completions or responses.
-ChunkFacts inspect_chunk(Endpoint endpoint, std::string_view data);
+// A chunk of chat or completions, or an event of responses.
+ChunkFacts inspect_chunk(std::string_view data);
 // Usage of an unstreamed reply, any endpoint.
 std::optional<Usage> usage_of(std::string_view body);
 // The payload without its usage member.
@@ -48,12 +51,13 @@ std::string without_usage(std::string_view data, const ChunkFacts& facts);
 bool can_fold(const RequestFacts& facts);
 
 // Folds chat and completions chunks of a single choice. Fields it does not know at the top level or in the choice are
-// kept from the chunk that carries them last.
+// kept as the chunk that carried them last had them; an unknown part of a delta that is no text is an error.
 class ReplyFold {
  public:
   explicit ReplyFold(Endpoint endpoint) : endpoint_(endpoint) {}
 
-  // Each data payload in order, [DONE] included.
+  // Each data payload in order, [DONE] included. An error means that the stream cannot be folded; errors of the engine
+  // itself are the caller's to notice first (inspect_chunk).
   Result<void> add(std::string_view data);
   // The object, once finish_reason was seen.
   Result<std::string> finish() const;
@@ -68,17 +72,20 @@ class ReplyFold {
     std::string json;
   };
 
-  Result<void> add_choice(std::string_view choice);
-  Result<void> add_delta(std::string_view delta);
-  Result<void> add_tool_call(std::string_view call);
+  static void keep(std::vector<Extra>& among, std::string_view name, std::string_view json);
+  bool choice(JsonReader& in, bool& understood);
+  bool delta(JsonReader& in, bool& understood);
+  bool tool_call(JsonReader& in, bool& understood);
+  bool grow(JsonReader& in, std::string_view name);
+  std::optional<std::string_view> text_of(std::string_view name) const;
+  void write_message(JsonWriter& json) const;
 
   Endpoint endpoint_;
+  bool finished_ = false;
   std::string role_ = "assistant";
-  std::optional<std::string> text_;
-  std::vector<Extra> head_;       // id, created, model ... : the first counts
-  std::vector<Extra> tail_;       // usage, timings ...: the last counts
-  std::vector<Extra> choice_;     // index, finish_reason, stop_reason ...: the last that is not null
-  std::vector<Extra> strings_;    // delta members that are text and grow: reasoning_content, refusal ...
+  std::vector<Extra> top_;     // id, created, model, usage, timings ...: the last that is not null
+  std::vector<Extra> choice_;  // finish_reason, stop_reason ...: the last that is not null
+  std::vector<Extra> texts_;   // what grows: content, reasoning_content, refusal, text; decoded, not JSON
   std::vector<ToolCall> tools_;
 };
 
