@@ -24,7 +24,7 @@ struct Restored { RequestDescription request; Instant arrived; FencingToken toke
 struct Cancelled { RequestId request; };
 
 // -- attempts
-struct Sent { AttemptKey key; };
+struct Sent { AttemptKey key; bool streamed = true; };  // streamed: its progress will be seen token by token
 struct FirstToken { AttemptKey key; };
 struct Progress { AttemptKey key; Tokens generated; };  // so far, cumulative; batched by the relay
 

@@ -17,6 +17,7 @@ std::string_view name(RequestState state) {
     case RequestState::queued: return "queued";
     case RequestState::dispatched: return "dispatched";
     case RequestState::streaming: return "streaming";
+    case RequestState::publishing: return "publishing";
     case RequestState::finished: return "finished";
   }
   return "unknown";

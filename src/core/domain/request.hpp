@@ -30,6 +30,7 @@ enum class RequestState : std::uint8_t {
   queued,
   dispatched,   // given to an engine, no content byte relayed yet
   streaming,    // content bytes went out: no retry from here on
+  publishing,   // complete, the store has not confirmed it yet (durable classes)
   finished      // completed, failed, cancelled, expired or rejected; about to be forgotten
 };
 

@@ -1,0 +1,341 @@
+// Into the queue and out of it: limits, refusals, deadlines, cancellation, configuration.
+#include <algorithm>
+
+#include "core/controller/state.hpp"
+
+namespace qlm {
+namespace {
+
+constexpr Duration retry_floor = 1s;
+constexpr Duration retry_ceiling = 600s;
+
+}  // namespace
+
+// Clients told the same time would come back together: up to a quarter is added, by id.
+Duration Controller::State::spread(RequestId id, Duration base) const {
+  const Duration clamped = std::clamp(base, retry_floor, retry_ceiling);
+  const std::uint64_t scrambled = (id.value * 0x9e3779b97f4a7c15ULL) >> 40;  // 24 bits
+  return clamped + Duration{clamped.count() / 4 / (1 << 24) * static_cast<std::int64_t>(scrambled)};
+}
+
+bool Controller::State::refill(TenantRecord& t, Tokens per_minute) const {
+  const double full = static_cast<double>(per_minute.count);
+  if (t.filled == Instant::min()) {
+    t.bucket = full;
+  } else {
+    t.bucket = std::min(full, t.bucket + seconds(now - t.filled) * full / 60.0);
+  }
+  t.filled = now;
+  return t.bucket >= full;
+}
+
+std::optional<action::Reject> Controller::State::refusal(const RequestDescription& r, std::optional<WaitEstimate> wait) {
+  const auto no = [&](Reason reason, std::optional<Duration> retry_after) {
+    return action::Reject{r.id, Outcome::rejected, reason, retry_after, wait};
+  };
+  const Duration turnover = wait ? wait->bound / 4 : 2s;  // until the queue has visibly moved
+
+  if (draining) return no(Reason::draining, spread(r.id, 5s));
+
+  const ModelRecord& m = model(r.model);
+  if (m.unserved_since != never && now - m.unserved_since >= configuration->dispatch.no_instance_grace) {
+    return no(Reason::no_instance, spread(r.id, 10s));
+  }
+
+  const QueueLimits& limits = configuration->limits;
+  if (totals.queued >= limits.requests) return no(Reason::queue_full, spread(r.id, turnover));
+  if (totals.queued_bytes + r.body > limits.bytes) return no(Reason::queue_bytes_full, spread(r.id, turnover));
+
+  TenantRecord& t = tenant(r.tenant);
+  const double share = limits.tenant_share;
+  if (share < 1 && (static_cast<double>(t.queued + 1) > share * static_cast<double>(limits.requests) ||
+                    static_cast<double>((t.queued_bytes + r.body).count) >
+                        share * static_cast<double>(limits.bytes.count))) {
+    return no(Reason::tenant_queue_share, spread(r.id, turnover));
+  }
+  if (r.tenant.index() < configuration->tenants.size()) {
+    const TenantLimits& own = configuration->tenants[r.tenant.index()].limits;
+    if (own.in_flight && t.in_system >= *own.in_flight) return no(Reason::tenant_in_flight, spread(r.id, 2s));
+    if (own.tokens_per_minute) {
+      const double cost = static_cast<double>((r.prompt + expected_output(r)).count);
+      const bool full = refill(t, *own.tokens_per_minute);
+      // One request larger than a whole minute's allowance passes when the minute is untouched.
+      if (t.bucket < cost && !full) {
+        const double per_second = static_cast<double>(own.tokens_per_minute->count) / 60.0;
+        const double missing = std::min(cost, static_cast<double>(own.tokens_per_minute->count)) - t.bucket;
+        return no(Reason::tenant_rate, spread(r.id, duration_from_seconds(missing / std::max(per_second, 1e-9))));
+      }
+    }
+  }
+
+  if (!wait) return std::nullopt;
+  if (!r.streaming && !r.waits_gladly && wait->bound > configuration->dispatch.proxy_patience) {
+    return no(Reason::wait_too_long, spread(r.id, wait->bound - configuration->dispatch.proxy_patience));
+  }
+  const ServiceClass& c = configuration->classes[r.service_class.index()];
+  const bool has_objective = r.slo.ttft || r.slo.e2e || r.deadline;
+  const Duration patience = std::min(c.max_wait, r.client_timeout.value_or(Duration::max()));
+  if (!has_objective && wait->bound > patience) return no(Reason::wait_too_long, spread(r.id, wait->bound - patience));
+  if (c.when_late == WhenLate::reject && has_objective) {
+    Duration allowed = std::min(r.slo.ttft.value_or(Duration::max()), r.slo.e2e.value_or(Duration::max()));
+    if (r.deadline) allowed = std::min(allowed, *r.deadline - now);
+    if (wait->bound > allowed) return no(Reason::slo_unreachable, spread(r.id, wait->bound - allowed));
+  }
+  return std::nullopt;
+}
+
+void Controller::State::on(const event::Arrived& e) { admit(e.request, now, std::nullopt); }
+void Controller::State::on(const event::Restored& e) { admit(e.request, std::min(e.arrived, now), e.token); }
+
+void Controller::State::admit(const RequestDescription& description, Instant arrived,
+                              std::optional<FencingToken> token) {
+  if (by_id.find(description.id.value)) return;  // said twice: the first one counts
+  RequestDescription r = description;
+  if (r.service_class.index() >= configuration->classes.size()) r.service_class = ClassId{0};
+  ++totals.arrived;
+  const bool restored = token.has_value();
+
+  if (!restored) {
+    const std::optional<WaitEstimate> wait =
+        any_room(r.model) ? std::nullopt : estimate(r.model, forest.tokens(model(r.model).queue));
+    const ServiceClass& asked = configuration->classes[r.service_class.index()];
+    if (asked.when_late == WhenLate::downgrade && wait && asked.downgrade_to.index() < configuration->classes.size()) {
+      const Duration allowed = std::min(r.slo.ttft.value_or(Duration::max()), r.slo.e2e.value_or(Duration::max()));
+      if (wait->bound > allowed) {
+        r.service_class = asked.downgrade_to;
+        r.slo = configuration->classes[r.service_class.index()].slo;
+      }
+    }
+    if (const auto no = refusal(r, wait)) {
+      count(Outcome::rejected);
+      record({.decision = Decision::rejected, .request = r.id, .reason = no->reason, .count = totals.queued, .wait = wait});
+      emit(*no);
+      return;
+    }
+  }
+
+  const Index index = requests.acquire();
+  RequestRecord& record_of = requests[index];
+  record_of = RequestRecord{};
+  record_of.request = r;
+  record_of.live = true;
+  record_of.sequence = ++sequence;
+  record_of.cost = r.prompt + expected_output(r);
+  if (token) record_of.token = *token;
+  by_id.insert(r.id.value, index);
+
+  TenantRecord& t = tenant(r.tenant);
+  ++t.in_system;
+  if (r.tenant.index() < configuration->tenants.size() &&
+      configuration->tenants[r.tenant.index()].limits.tokens_per_minute && !restored) {
+    record_of.charged = record_of.cost;
+    t.bucket -= static_cast<double>(record_of.cost.count);
+  }
+  record_of.state = RequestState::persisting;
+  ++totals.queued;
+  totals.queued_bytes += r.body;
+  ++t.queued;
+  t.queued_bytes += r.body;
+  record_of.arrived = arrived;
+  set_times(record_of);
+
+  if (configuration->classes[r.service_class.index()].durable && !restored) {
+    emit(action::Persist{r.id});
+    return;
+  }
+  enqueue(index);
+  serve(r.model);
+}
+
+void Controller::State::set_times(RequestRecord& r) {
+  const ServiceClass& c = configuration->classes[r.request.service_class.index()];
+  const bool has_objective = r.request.deadline || r.request.slo.ttft || r.request.slo.e2e;
+  r.deadline = r.request.deadline.value_or(never);
+  if (r.request.slo.e2e) r.deadline = std::min(r.deadline, add(r.arrived, *r.request.slo.e2e));
+  if (r.request.slo.ttft) r.deadline = std::min(r.deadline, add(r.arrived, *r.request.slo.ttft));
+  if (!has_objective) r.deadline = add(r.arrived, configuration->dispatch.default_deadline);
+
+  r.expires = add(r.arrived, c.max_wait);
+  r.expiry_reason = Reason::max_wait_passed;
+  if (r.request.client_timeout && add(r.arrived, *r.request.client_timeout) < r.expires) {
+    r.expires = add(r.arrived, *r.request.client_timeout);
+    r.expiry_reason = Reason::client_timed_out;
+  }
+  if (c.when_late == WhenLate::reject && has_objective && r.deadline < r.expires) {
+    r.expires = r.deadline;
+    r.expiry_reason = Reason::deadline_passed;
+  }
+}
+
+std::int64_t Controller::State::order_key(const RequestRecord& r) const {
+  switch (configuration->policy) {
+    case Policy::fcfs: return 0;  // the sequence alone
+    case Policy::priority: {
+      const double value = configuration->classes[r.request.service_class.index()].value;
+      return -static_cast<std::int64_t>(std::clamp(value, -1e9, 1e9) * 1e6);
+    }
+    case Policy::edf: return r.deadline.time_since_epoch().count();
+  }
+  return 0;
+}
+
+// A persisting, dispatched or new request stands in its model's queue from here on.
+void Controller::State::enqueue(Index index) {
+  RequestRecord& r = requests[index];
+  ModelRecord& m = model(r.request.model);
+  const bool first_time = r.attempt == no_attempt;
+  if (!first_time) {
+    ++totals.queued;
+    totals.queued_bytes += r.request.body;
+    TenantRecord& t = tenant(r.request.tenant);
+    ++t.queued;
+    t.queued_bytes += r.request.body;
+  }
+  r.state = RequestState::queued;
+  r.node = forest.insert(m.queue, order_key(r), r.sequence, r.cost, index);
+  expiries.set(index, r.expires);
+  if (first_time) {
+    const auto wait = any_room(r.request.model) ? std::nullopt : wait_of(r);
+    record({.decision = Decision::admitted, .request = r.request.id, .count = forest.ahead(r.node).count, .wait = wait});
+    emit(action::Admitted{r.request.id, wait});
+  }
+}
+
+void Controller::State::dequeue(Index index) {
+  RequestRecord& r = requests[index];
+  if (r.node != OrderForest::none) forest.erase(model(r.request.model).queue, r.node);
+  r.node = OrderForest::none;
+  expiries.clear(index);
+  --totals.queued;
+  totals.queued_bytes -= r.request.body;
+  TenantRecord& t = tenant(r.request.tenant);
+  --t.queued;
+  t.queued_bytes -= r.request.body;
+}
+
+void Controller::State::count(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::completed: ++totals.completed; break;
+    case Outcome::rejected: ++totals.rejected; break;
+    case Outcome::cancelled: ++totals.cancelled; break;
+    case Outcome::expired: ++totals.expired; break;
+    case Outcome::failed: ++totals.failed; break;
+  }
+}
+
+void Controller::State::forget(Index index) {
+  RequestRecord& r = requests[index];
+  if (r.state == RequestState::queued || r.state == RequestState::persisting) dequeue(index);
+  if (r.state == RequestState::dispatched || r.state == RequestState::streaming) leave_flight(index);
+  --tenant(r.request.tenant).in_system;
+  by_id.erase(r.request.id.value);
+  r.state = RequestState::finished;
+  r.live = false;
+  requests.release(index);
+}
+
+void Controller::State::reject(Index index, Outcome outcome, Reason reason, Decision decision) {
+  const RequestRecord& r = requests[index];
+  const RequestId id = r.request.id;
+  const auto wait = r.state == RequestState::queued ? wait_of(r) : std::nullopt;
+  std::optional<Duration> retry_after;
+  if (reason == Reason::no_instance || reason == Reason::engine_failed) retry_after = spread(id, 5s);
+  record({.decision = decision, .request = id, .instance = r.instance, .attempt = r.attempt, .reason = reason, .wait = wait});
+  forget(index);
+  count(outcome);
+  emit(action::Reject{id, outcome, reason, retry_after, wait});
+}
+
+void Controller::State::finish(Index index, Outcome outcome, Reason reason, Decision decision) {
+  const RequestRecord& r = requests[index];
+  const RequestId id = r.request.id;
+  record({.decision = decision, .request = id, .instance = r.instance, .attempt = r.attempt, .reason = reason});
+  forget(index);
+  count(outcome);
+  emit(action::Finish{id, outcome, reason});
+}
+
+void Controller::State::expire_due() {
+  while (!expiries.empty() && expiries.earliest() <= now) {
+    const Index index = expiries.top();
+    const RequestRecord& r = requests[index];
+    const bool unserved = model(r.request.model).unserved_since != never;
+    reject(index, Outcome::expired, unserved ? Reason::no_instance : r.expiry_reason, Decision::expired);
+  }
+}
+
+void Controller::State::on(const event::Cancelled& e) {
+  const auto index = find(e.request);
+  if (!index) return;
+  RequestRecord& r = requests[*index];
+  if (r.state == RequestState::publishing) return;  // done already; whoever asks for it later will find it
+  if (r.state == RequestState::dispatched || r.state == RequestState::streaming) {
+    r.cancelled = true;
+    ask_abort(*index, action::AbortWhy::cancelled);
+    return;
+  }
+  finish(*index, Outcome::cancelled, Reason::client_gone, Decision::cancelled);
+}
+
+void Controller::State::on(const event::Persisted& e) {
+  const auto index = find(e.request);
+  if (!index || requests[*index].state != RequestState::persisting) return;
+  requests[*index].token = e.token;
+  enqueue(*index);
+  serve(requests[*index].request.model);
+}
+
+void Controller::State::on(const event::PersistFailed& e) {
+  const auto index = find(e.request);
+  if (!index || requests[*index].state != RequestState::persisting) return;
+  reject(*index, Outcome::rejected, Reason::store_failed, Decision::rejected);
+}
+
+void Controller::State::on(const event::Published& e) {
+  const auto index = find(e.request);
+  if (!index || requests[*index].state != RequestState::publishing) return;
+  finish(*index, Outcome::completed, Reason::none, Decision::completed);
+}
+
+void Controller::State::on(const event::PublishFailed& e) {
+  const auto index = find(e.request);
+  if (!index || requests[*index].state != RequestState::publishing) return;
+  if (e.fenced) {  // another attempt owns the request now and will publish it
+    finish(*index, Outcome::failed, Reason::store_failed, Decision::failed);
+  } else {
+    emit(action::Publish{e.request, requests[*index].token});
+  }
+}
+
+// One gateway alone claims nothing; several will (architecture, section 10). What it holds already, it keeps.
+void Controller::State::on(const event::Claimed&) {}
+
+void Controller::State::on(const event::LeaseLost& e) { on(event::Cancelled{e.request}); }
+
+void Controller::State::on(const event::ConfigurationChanged& e) {
+  if (!e.configuration || e.configuration->classes.empty()) return;
+  const bool reorder = e.configuration->policy != configuration->policy ||
+                       e.configuration->policy == Policy::priority;
+  configuration = e.configuration;
+  if (reorder) {
+    for (ModelRecord& m : models) {
+      OrderForest::Tree rebuilt;
+      while (m.queue.root != OrderForest::none) {
+        const auto node = forest.first(m.queue);
+        const Index index = forest.payload(node);
+        forest.erase(m.queue, node);
+        RequestRecord& r = requests[index];
+        r.node = forest.insert(rebuilt, order_key(r), r.sequence, r.cost, index);
+      }
+      m.queue = rebuilt;
+    }
+  }
+  for (InstanceRecord& i : instances) {
+    if (i.present) i.governor.describe(i.description, configuration->dispatch);
+  }
+  serve_all();
+}
+
+void Controller::State::on(const event::DrainRequested&) { draining = true; }
+
+}  // namespace qlm

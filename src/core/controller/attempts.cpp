@@ -1,0 +1,234 @@
+// What becomes of a dispatch: progress, the end, the slot that comes back, and another try where nothing went out.
+#include <algorithm>
+
+#include "core/controller/state.hpp"
+
+namespace qlm {
+namespace {
+
+constexpr Duration refused_hold = 500ms;      // where the engine names no time
+constexpr Duration refused_hold_max = 10s;
+constexpr std::uint8_t attempts_ceiling = 200;  // refusals included: far beyond any sane queue, within an Attempt
+
+}  // namespace
+
+void Controller::State::account_busy(ModelRecord& m, int change) {
+  if (m.in_flight > 0) m.busy_seconds += seconds(now - m.busy_from);
+  m.busy_from = now;
+  m.in_flight += change;
+}
+
+void Controller::State::account_busy(InstanceRecord& i, int slots_before) {
+  const int slots = ledger.account(i.description.id).slots;
+  if (slots_before == 0 && slots > 0) i.busy_from = now;
+  if (slots_before > 0 && slots == 0) i.busy += now - i.busy_from;
+}
+
+void Controller::State::leave_flight(Index index) {
+  --totals.in_flight;
+  account_busy(model(requests[index].request.model), -1);
+}
+
+void Controller::State::on(const event::Sent& e) {
+  if (const auto entry = ledger.find(e.key)) ledger[*entry].streamed = e.streamed;
+}
+
+void Controller::State::on(const event::FirstToken& e) {
+  const auto found = ledger.find(e.key);
+  if (!found) return;
+  LedgerEntry& entry = ledger[*found];
+  InstanceRecord* i = instance(entry.instance);
+  if (entry.state == LedgerEntry::State::queued_at_engine) {
+    ledger.set_state(*found, LedgerEntry::State::running);
+    if (i) {
+      const Duration took = now - entry.dispatched;
+      // The slowest seen, forgotten slowly: one long prefill must not look like a stall the next time.
+      i->first_token_max = std::max(took, i->first_token_max - i->first_token_max / 64);
+      const Duration per_token = took / std::max<std::int64_t>(64, entry.prompt.count);
+      i->prefill_per_token_max = std::max(per_token, i->prefill_per_token_max - i->prefill_per_token_max / 64);
+    }
+  }
+  entry.last_progress = now;
+  if (i) i->last_progress = now;
+
+  const auto index = find(e.key.request);
+  if (!index) return;
+  RequestRecord& r = requests[*index];
+  if (r.attempt != e.key.attempt || r.state != RequestState::dispatched) return;
+  r.state = RequestState::streaming;
+  record({.decision = Decision::first_token, .request = r.request.id, .instance = entry.instance, .attempt = r.attempt});
+  if (i) instance_worked(*i);
+}
+
+void Controller::State::on(const event::Progress& e) {
+  const auto found = ledger.find(e.key);
+  if (!found) return;
+  LedgerEntry& entry = ledger[*found];
+  const Tokens fresh = e.generated - entry.generated;
+  if (fresh.count <= 0) return;
+  InstanceRecord* i = instance(entry.instance);
+  if (i && entry.generated.count > 0) {
+    const Duration gap = (now - entry.last_progress) / fresh.count;
+    i->step = i->step == Duration{} ? gap : i->step + (gap - i->step) / 16;
+  }
+  entry.generated = e.generated;
+  entry.last_progress = now;
+  if (!i) return;
+  i->last_progress = now;
+  limit_changed(*i, i->governor.on_tokens(fresh, now, ledger.account(entry.instance).slots, configuration->dispatch));
+}
+
+void Controller::State::on(const event::SlotReleased& e) {
+  const auto found = ledger.find(e.key);
+  if (found && ledger[*found].slot_held) free_slot(*found);
+}
+
+void Controller::State::free_slot(Ledger::Index entry) {
+  const InstanceId id = ledger[entry].instance;
+  const int before = ledger.account(id).slots;
+  ledger.release_slot(entry);
+  if (id.index() < instances.size()) account_busy(instances[id.index()], before);
+  serve(id);
+}
+
+void Controller::State::settle_tokens(RequestRecord& r, const event::Ended& e) {
+  if (r.charged.count == 0) return;
+  // The bucket was charged by a guess; what was really used is known now. Without figures the guess stands.
+  if (e.prompt.count > 0) {
+    tenant(r.request.tenant).bucket += static_cast<double>((r.charged - e.prompt - e.generated).count);
+  }
+  r.charged = Tokens{0};
+}
+
+void Controller::State::learn(const RequestRecord& r, const event::Ended& e) {
+  ModelRecord& m = model(r.request.model);
+  if (e.prompt.count <= 0 && e.generated.count <= 0) return;  // an error of the request's own teaches nothing
+  account_busy(m, 0);
+  ++m.completions;
+  m.tokens += static_cast<double>((e.prompt + e.generated).count);
+  m.outputs += static_cast<double>(e.generated.count);
+  m.outputs_weight += 1;
+  if (m.busy_seconds > 60) {
+    m.busy_seconds /= 2;
+    m.tokens /= 2;
+  }
+  if (m.outputs_weight > 500) {
+    m.outputs /= 2;
+    m.outputs_weight /= 2;
+  }
+}
+
+void Controller::State::ask_abort(Index index, action::AbortWhy why) {
+  RequestRecord& r = requests[index];
+  if (r.aborting) return;
+  r.aborting = true;
+  const AttemptKey key{r.request.id, r.attempt};
+  if (const auto entry = ledger.find(key); entry && !ledger[*entry].ended) {
+    ledger.set_state(*entry, LedgerEntry::State::aborting);
+  }
+  record({.decision = Decision::abort_asked,
+          .request = r.request.id,
+          .instance = r.instance,
+          .attempt = r.attempt,
+          .reason = why == action::AbortWhy::cancelled ? Reason::client_gone : Reason::engine_failed});
+  emit(action::Abort{key, *r.instance, why});
+}
+
+void Controller::State::on(const event::Ended& e) {
+  const auto entry = ledger.find(e.key);
+  std::optional<InstanceId> where;
+  if (entry) {
+    LedgerEntry& open = ledger[*entry];
+    where = open.instance;
+    if (open.ended) return;
+    if (InstanceRecord* i = instance(*where)) {
+      if (e.end == event::AttemptEnd::complete) {
+        i->last_progress = now;
+        ++i->completions;
+        const Tokens fresh = e.generated - open.generated;
+        if (fresh.count > 0) {
+          limit_changed(*i, i->governor.on_tokens(fresh, now, ledger.account(*where).slots, configuration->dispatch));
+        }
+      }
+    }
+    open.release_by = add(now, configuration->dispatch.release_timeout);
+    if (InstanceRecord* i = instance(*where); i && open.slot_held) wake(*i, open.release_by);
+    ledger.end(*entry);
+  }
+
+  const auto index = find(e.key.request);
+  if (!index) return;
+  RequestRecord& r = requests[*index];
+  if (r.attempt != e.key.attempt) return;
+  if (r.state != RequestState::dispatched && r.state != RequestState::streaming) return;
+  InstanceRecord* i = r.instance ? instance(*r.instance) : nullptr;
+  settle_tokens(r, e);
+
+  using End = event::AttemptEnd;
+  if (i && e.end == End::complete) instance_worked(*i);
+  if (i && e.end == End::refused) {
+    limit_changed(*i, i->governor.on_refused(ledger.account(*r.instance).slots - 1));
+    i->hold_until = add(now, std::clamp(e.retry_after.value_or(refused_hold), refused_hold, refused_hold_max));
+    wake(*i, i->hold_until);
+  }
+  if (i && (e.end == End::failed_before_byte || e.end == End::failed_after_byte || e.end == End::unknown) &&
+      !r.aborting) {
+    instance_failed(*i);
+  }
+
+  if (e.end == End::complete) learn(r, e);
+  if (r.cancelled) {
+    finish(*index, Outcome::cancelled, Reason::client_gone, Decision::cancelled);
+    return;
+  }
+  switch (e.end) {
+    case End::complete:
+      if (configuration->classes[r.request.service_class.index()].durable) {
+        leave_flight(*index);
+        r.state = RequestState::publishing;
+        emit(action::Publish{r.request.id, r.token});
+        return;
+      }
+      finish(*index, Outcome::completed, Reason::none, Decision::completed);
+      return;
+    case End::refused:
+      r.failures = static_cast<std::uint8_t>(r.failures + (r.attempt.value >= attempts_ceiling ? 100 : 0));
+      r.avoid = r.instance;
+      requeue_or_fail(*index);
+      return;
+    case End::aborted:
+      if (r.state == RequestState::streaming) {
+        finish(*index, Outcome::failed, Reason::engine_cut, Decision::failed);
+        return;
+      }
+      [[fallthrough]];
+    case End::failed_before_byte:
+      ++r.failures;
+      r.avoid = r.instance;
+      requeue_or_fail(*index);
+      return;
+    case End::failed_after_byte:
+    case End::unknown:
+      finish(*index, Outcome::failed, Reason::engine_cut, Decision::failed);
+      return;
+  }
+}
+
+// Back to its place: the order key and the deadline are the original ones.
+void Controller::State::requeue_or_fail(Index index) {
+  RequestRecord& r = requests[index];
+  if (r.failures >= configuration->dispatch.attempts_max) {
+    reject(index, Outcome::failed, Reason::engine_failed, Decision::failed);
+    return;
+  }
+  leave_flight(index);
+  record({.decision = Decision::requeued,
+          .request = r.request.id,
+          .instance = r.instance,
+          .attempt = r.attempt,
+          .count = r.failures});
+  enqueue(index);
+  serve(r.request.model);
+}
+
+}  // namespace qlm

@@ -1,0 +1,174 @@
+// Late binding: the next request of a queue goes to an instance only when that can run it at once.
+#include <algorithm>
+
+#include "core/controller/state.hpp"
+
+namespace qlm {
+namespace {
+
+constexpr int bypass_max = 8;              // requests looked at behind one that must wait for another instance
+constexpr int completions_to_estimate = 20;
+constexpr Tokens output_unknown{256};      // before anything completed, where the client states no limit
+// Of the KV memory: the rest is for outputs longer than expected, so that the engine need not preempt.
+constexpr double kv_usable = 0.96;
+
+}  // namespace
+
+bool Controller::State::available(const InstanceRecord& i) const {
+  return i.present && !i.stalled && i.breaker != BreakerState::open;
+}
+
+int Controller::State::capacity(const InstanceRecord& i) const {
+  if (!available(i)) return 0;
+  if (i.breaker == BreakerState::half_open) return 1;  // the canary
+  int limit = i.governor.limit() + i.governor.allowance();
+  if (i.share && now < i.share_until) limit = std::min(limit, *i.share);
+  return limit;
+}
+
+bool Controller::State::has_room(const InstanceRecord& i, Tokens kv) const {
+  const Ledger::Account& account = ledger.account(i.description.id);
+  if (account.slots >= capacity(i) || now < i.hold_until) return false;
+  if (!i.description.kv_capacity || account.slots == 0) return true;
+  return static_cast<double>((account.kv + kv).count) <=
+         kv_usable * static_cast<double>(i.description.kv_capacity->count);
+}
+
+bool Controller::State::any_room(ModelId id) const {
+  if (id.index() >= models.size()) return false;
+  const ModelRecord& m = models[id.index()];
+  if (m.queue.root != OrderForest::none) return false;
+  return std::ranges::any_of(m.instances, [&](InstanceId i) { return has_room(instances[i.index()], Tokens{0}); });
+}
+
+// Where the last attempt failed is tried again only when nobody else could.
+bool Controller::State::may_use(const RequestRecord& r, const InstanceRecord& i) const {
+  if (r.avoid != i.description.id) return true;
+  const ModelRecord& m = models[r.request.model.index()];
+  return std::ranges::none_of(m.instances, [&](InstanceId other) {
+    return other != i.description.id && available(instances[other.index()]);
+  });
+}
+
+Tokens Controller::State::expected_output(const RequestDescription& r) const {
+  Tokens expected = output_unknown;
+  if (r.model.index() < models.size() && models[r.model.index()].outputs_weight >= 1) {
+    const ModelRecord& m = models[r.model.index()];
+    expected = Tokens{static_cast<std::int64_t>(m.outputs / m.outputs_weight)};
+  }
+  return r.max_output ? std::min(expected, *r.max_output) : expected;
+}
+
+std::optional<WaitEstimate> Controller::State::estimate(ModelId id, Tokens ahead) const {
+  if (id.index() >= models.size()) return std::nullopt;
+  const ModelRecord& m = models[id.index()];
+  if (m.completions < completions_to_estimate || m.tokens <= 0 || m.busy_seconds <= 0) return std::nullopt;
+  const double rate = m.tokens / m.busy_seconds;
+  const Duration expected = duration_from_seconds(static_cast<double>(ahead.count) / rate);
+  return WaitEstimate{.expected = expected, .bound = expected * 2, .provisional = true};
+}
+
+std::optional<WaitEstimate> Controller::State::wait_of(const RequestRecord& r) const {
+  if (r.node == OrderForest::none) return std::nullopt;
+  return estimate(r.request.model, forest.ahead(r.node).tokens + r.cost);
+}
+
+void Controller::State::serve(ModelId id) {
+  ModelRecord& m = model(id);
+  OrderForest::Index node = forest.first(m.queue);
+  for (int passed_over = 0; node != OrderForest::none && passed_over <= bypass_max;) {
+    const Index index = forest.payload(node);
+    const RequestRecord& r = requests[index];
+    const Tokens kv = r.cost;
+    InstanceRecord* best = nullptr;
+    double best_load = 0;
+    bool avoided = false;
+    for (InstanceId candidate : m.instances) {
+      InstanceRecord& i = instances[candidate.index()];
+      if (!has_room(i, kv)) {
+        if (available(i)) i.governor.note_full();
+        continue;
+      }
+      if (!may_use(r, i)) {
+        avoided = true;
+        continue;
+      }
+      const double load = static_cast<double>(ledger.account(candidate).slots + 1) / static_cast<double>(capacity(i));
+      if (!best || load < best_load) {
+        best = &i;
+        best_load = load;
+      }
+    }
+    const OrderForest::Index following = forest.next(node);
+    if (best) {
+      dispatch(index, *best);
+    } else if (avoided) {
+      ++passed_over;  // it waits for another instance; others need not wait for it
+    } else {
+      return;
+    }
+    node = following;
+  }
+}
+
+void Controller::State::serve(InstanceId id) {
+  for (;;) {
+    InstanceRecord* i = instance(id);
+    if (!i || !available(*i)) return;
+    OrderForest::Index best = OrderForest::none;
+    for (ModelId candidate : i->description.models) {
+      OrderForest::Index node = forest.first(model(candidate).queue);
+      for (int looked = 0; node != OrderForest::none && looked < bypass_max; ++looked) {
+        if (may_use(requests[forest.payload(node)], *i)) break;
+        node = forest.next(node);
+      }
+      if (node == OrderForest::none || !may_use(requests[forest.payload(node)], *i)) continue;
+      if (best == OrderForest::none || forest.before(node, best)) best = node;
+    }
+    if (best == OrderForest::none) return;
+    const Index index = forest.payload(best);
+    if (!has_room(*i, requests[index].cost)) {
+      i->governor.note_full();
+      return;
+    }
+    dispatch(index, *i);
+  }
+}
+
+void Controller::State::serve_all() {
+  for (std::size_t id = 0; id < models.size(); ++id) serve(ModelId{static_cast<std::uint32_t>(id)});
+}
+
+void Controller::State::dispatch(Index index, InstanceRecord& i) {
+  dequeue(index);
+  RequestRecord& r = requests[index];
+  r.state = RequestState::dispatched;
+  r.attempt = Attempt{static_cast<std::uint8_t>(r.attempt.value + 1)};
+  r.instance = i.description.id;
+  r.aborting = false;
+  r.abort_reason = Reason::none;
+  ++totals.in_flight;
+  ModelRecord& m = model(r.request.model);
+  account_busy(m, +1);
+
+  const Ledger::Account before = ledger.account(i.description.id);
+  if (before.active == 0) i.last_progress = now;
+  ledger.open({.key = {r.request.id, r.attempt},
+               .instance = i.description.id,
+               .model = r.request.model,
+               .prompt = r.request.prompt,
+               .kv = r.cost,
+               .dispatched = now,
+               .last_progress = now});
+  account_busy(i, before.slots);
+  watch_for_stall(i);
+  record({.decision = Decision::dispatched,
+          .request = r.request.id,
+          .instance = i.description.id,
+          .attempt = r.attempt,
+          .count = forest.count(m.queue),
+          .limit = capacity(i)});
+  emit(action::Dispatch{{r.request.id, r.attempt}, i.description.id});
+}
+
+}  // namespace qlm

@@ -1,0 +1,90 @@
+#include "core/controller/governor.hpp"
+
+#include <algorithm>
+
+namespace qlm {
+
+void Governor::describe(const InstanceDescription& instance, const DispatchParameters& parameters) {
+  if (instance.slots) {
+    source_ = Source::stated;
+    limit_ = std::max(1, *instance.slots);
+    allowance_ = instance.drops_queued ? parameters.allowance : 0;
+  } else {
+    const Source found = instance.reports_waiting ? Source::waiting_gauge : Source::throughput;
+    if (!described_ || source_ == Source::stated) {
+      limit_ = found == Source::waiting_gauge ? parameters.initial_limit : parameters.initial_limit_generic;
+    }
+    source_ = found;
+    allowance_ = 0;
+  }
+  described_ = true;
+}
+
+Governor::Change Governor::set(int limit) {
+  if (limit == limit_) return Change::none;
+  const Change change = limit > limit_ ? Change::raised : Change::lowered;
+  limit_ = limit;
+  return change;
+}
+
+Governor::Change Governor::on_stats(const InstanceStats& stats, int in_flight, const DispatchParameters& parameters) {
+  if (source_ != Source::waiting_gauge) return Change::none;
+  const bool was_full = full_since_last_;
+  full_since_last_ = false;
+  // A burst waits for a step or two in any engine; only what still waits at the next reading is a full engine.
+  const int tolerated = std::max(parameters.allowance, stats.running / 20);
+  if (stats.waiting > tolerated) {
+    readings_calm_ = 0;
+    if (++readings_waiting_ < 2) return Change::none;
+    readings_waiting_ = 0;
+    ceiling_ = std::max(1, stats.running) + parameters.allowance;
+    return set(std::min(limit_, ceiling_));
+  }
+  readings_waiting_ = 0;
+  ++readings_calm_;
+  if (!was_full || in_flight * 10 < limit_ * 9) return Change::none;
+  if (ceiling_ == 0) return set(std::min(limit_ * 2, parameters.limit_max));
+  // What fits depends on the lengths in flight: probe upwards slowly, never stay low for ever.
+  if (readings_calm_ < 2) return Change::none;
+  readings_calm_ = 0;
+  return set(std::min(limit_ + std::max(1, limit_ / 16), parameters.limit_max));
+}
+
+Governor::Change Governor::on_tokens(Tokens tokens, Instant now, int in_flight, const DispatchParameters& parameters) {
+  if (source_ != Source::throughput) return Change::none;
+  if (window_start_ == Instant::min()) window_start_ = now;
+  window_tokens_ += tokens;
+  const Duration elapsed = now - window_start_;
+  if (elapsed < 2s) return Change::none;
+  const std::int64_t rate = window_tokens_.count * 1'000 / std::max<std::int64_t>(1, elapsed / 1ms);
+  const bool was_full = full_since_last_;
+  full_since_last_ = false;
+  window_start_ = now;
+  window_tokens_ = Tokens{0};
+  if (!was_full || in_flight * 10 < limit_ * 9) return Change::none;
+  if (trying_) {
+    trying_ = false;
+    // Worth it when it brought at least a twentieth more; otherwise back, and not tried again for a while.
+    if (rate * 20 <= base_rate_ * 21) {
+      hold_windows_ = 5;
+      return set(base_limit_);
+    }
+  }
+  if (hold_windows_ > 0) {
+    --hold_windows_;
+    return Change::none;
+  }
+  base_rate_ = rate;
+  base_limit_ = limit_;
+  trying_ = true;
+  return set(std::min(limit_ * 3 / 2 + 1, parameters.limit_max));
+}
+
+Governor::Change Governor::on_refused(int in_flight) {
+  if (source_ == Source::stated) return Change::none;
+  ceiling_ = std::max(1, in_flight);
+  readings_calm_ = 0;
+  return set(std::min(limit_, ceiling_));
+}
+
+}  // namespace qlm

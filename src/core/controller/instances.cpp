@@ -1,0 +1,261 @@
+// Instances come, go, fail and return: breakers, the stall watchdog, limits, shares and plans.
+#include <algorithm>
+
+#include "core/controller/state.hpp"
+
+namespace qlm {
+
+void Controller::State::wake(InstanceRecord& i, Instant when) {
+  const auto handle = i.description.id.value;
+  if (when < instance_timers.when(handle)) instance_timers.set(handle, when);
+}
+
+void Controller::State::link_models(InstanceId id, const std::vector<ModelId>& former,
+                                    const std::vector<ModelId>& now_served) {
+  for (ModelId m : former) std::erase(model(m).instances, id);
+  for (ModelId m : now_served) {
+    std::vector<InstanceId>& list = model(m).instances;
+    const auto place = std::ranges::lower_bound(list, id);
+    if (place == list.end() || *place != id) list.insert(place, id);
+  }
+  for (ModelId m : former) refresh_unserved(m);
+  for (ModelId m : now_served) refresh_unserved(m);
+}
+
+void Controller::State::refresh_unserved(ModelId id) {
+  ModelRecord& m = model(id);
+  const bool served = std::ranges::any_of(m.instances, [&](InstanceId i) { return available(instances[i.index()]); });
+  if (served) {
+    m.unserved_since = never;
+  } else if (m.unserved_since == never) {
+    m.unserved_since = now;
+  }
+}
+
+void Controller::State::on(const event::InstanceJoined& e) {
+  const InstanceId id = e.instance.id;
+  if (id.index() >= instances.size()) instances.resize(id.index() + 1);
+  InstanceRecord& i = instances[id.index()];
+  if (i.present) {
+    on(event::InstanceChanged{e.instance});
+    return;
+  }
+  i = InstanceRecord{};
+  i.present = true;
+  i.description = e.instance;
+  i.last_progress = now;
+  i.busy_from = now;
+  i.governor.describe(i.description, configuration->dispatch);
+  link_models(id, {}, i.description.models);
+  if (ledger.account(id).first != Ledger::none) wake(i, now);  // it was here before, and something of then is open
+  serve(id);
+}
+
+void Controller::State::on(const event::InstanceChanged& e) {
+  InstanceRecord* i = instance(e.instance.id);
+  if (!i) return;
+  const std::vector<ModelId> former = i->description.models;
+  i->description = e.instance;
+  i->governor.describe(i->description, configuration->dispatch);
+  link_models(e.instance.id, former, i->description.models);
+  serve(e.instance.id);
+}
+
+void Controller::State::on(const event::InstanceLeft& e) {
+  InstanceRecord* i = instance(e.instance);
+  if (!i) return;
+  abort_attempts(*i, action::AbortWhy::instance_down, false);
+  i->present = false;
+  instance_timers.clear(e.instance.value);
+  const std::vector<ModelId> former = i->description.models;
+  link_models(e.instance, former, {});
+}
+
+void Controller::State::limit_changed(InstanceRecord& i, Governor::Change change) {
+  if (change == Governor::Change::none) return;
+  record({.decision = change == Governor::Change::raised ? Decision::limit_raised : Decision::limit_lowered,
+          .instance = i.description.id,
+          .limit = i.governor.limit()});
+  if (change == Governor::Change::raised) serve(i.description.id);
+}
+
+void Controller::State::on(const event::StatsRead& e) {
+  InstanceRecord* i = instance(e.instance);
+  if (!i) return;
+  i->stats_at = now;
+  limit_changed(*i, i->governor.on_stats(e.stats, ledger.account(e.instance).slots, configuration->dispatch));
+}
+
+void Controller::State::on(const event::Share& e) {
+  InstanceRecord* i = instance(e.instance);
+  if (!i) return;
+  i->share = std::max(0, e.slots);
+  i->share_until = e.until;
+  wake(*i, e.until);
+  serve(e.instance);
+}
+
+void Controller::State::on(const event::PlanReady& e) {
+  // No policy of this version plans; a plan that arrives all the same is late or stale, and dropped with a trace.
+  record({.decision = Decision::plan_dropped, .count = static_cast<std::int64_t>(e.plan.made_from.value)});
+}
+void Controller::State::on(const event::PlanFailed&) {}
+
+// -- breaker
+
+void Controller::State::instance_worked(InstanceRecord& i) {
+  i.failures = 0;
+  if (i.breaker != BreakerState::half_open) return;
+  i.breaker = BreakerState::closed;
+  i.pause = Duration{};
+  record({.decision = Decision::breaker_closed, .instance = i.description.id});
+  serve(i.description.id);
+}
+
+void Controller::State::instance_failed(InstanceRecord& i) {
+  ++i.failures;
+  const bool half_open = i.breaker == BreakerState::half_open;
+  if (i.breaker == BreakerState::closed && i.failures >= configuration->dispatch.failures_to_open) {
+    open_breaker(i, false);
+  } else if (half_open) {
+    open_breaker(i, false);
+  }
+}
+
+void Controller::State::open_breaker(InstanceRecord& i, bool abort_unstarted) {
+  const DispatchParameters& d = configuration->dispatch;
+  i.breaker = BreakerState::open;
+  i.pause = i.pause == Duration{} ? d.breaker_pause : std::min(i.pause * 2, d.breaker_pause_max);
+  i.retry_at = add(now, i.pause);
+  wake(i, i.retry_at);
+  record({.decision = Decision::breaker_opened, .instance = i.description.id, .count = i.failures});
+  for (ModelId m : i.description.models) refresh_unserved(m);
+  if (abort_unstarted) abort_attempts(i, action::AbortWhy::instance_down, false);
+}
+
+void Controller::State::abort_attempts(InstanceRecord& i, action::AbortWhy why, bool streaming_too) {
+  for (auto at = ledger.account(i.description.id).first; at != Ledger::none; at = ledger[at].next) {
+    const LedgerEntry& entry = ledger[at];
+    if (entry.ended || entry.state == LedgerEntry::State::aborting) continue;
+    if (entry.state == LedgerEntry::State::running && !streaming_too) continue;
+    const auto index = find(entry.key.request);
+    if (index && requests[*index].attempt == entry.key.attempt) ask_abort(*index, why);
+  }
+}
+
+void Controller::State::ask_probe(InstanceRecord& i) {
+  if (i.probing) return;
+  i.probing = true;
+  emit(action::Probe{i.description.id});
+}
+
+void Controller::State::on(const event::ProbeAnswered& e) {
+  InstanceRecord* i = instance(e.instance);
+  if (!i) return;
+  i->probing = false;
+
+  // It answered, or it is gone: either way nobody works on what we aborted long ago.
+  bool reclaimed = false;
+  for (auto at = ledger.account(e.instance).first; at != Ledger::none;) {
+    const auto following = ledger[at].next;
+    if (ledger[at].ended && ledger[at].slot_held && ledger[at].release_by <= now) {
+      record({.decision = Decision::slot_reclaimed,
+              .request = ledger[at].key.request,
+              .instance = e.instance,
+              .attempt = ledger[at].key.attempt});
+      const int before = ledger.account(e.instance).slots;
+      ledger.release_slot(at);
+      account_busy(*i, before);
+      reclaimed = true;
+    }
+    at = following;
+  }
+
+  if (e.healthy) {
+    if (i->breaker == BreakerState::open) {
+      i->breaker = BreakerState::half_open;
+      i->stalled = false;
+      i->failures = 0;
+      i->retry_at = never;
+      record({.decision = Decision::breaker_half_opened, .instance = e.instance});
+      for (ModelId m : i->description.models) refresh_unserved(m);
+      serve(e.instance);
+    } else if (reclaimed) {
+      serve(e.instance);
+    }
+    return;
+  }
+  ++i->failures;
+  open_breaker(*i, true);
+}
+
+// -- the stall watchdog (architecture, section 8)
+
+Duration Controller::State::stall_limit(const InstanceRecord& i) const {
+  const DispatchParameters& d = configuration->dispatch;
+  if (i.completions < 3) return d.stall_unlearned;
+  Tokens starting{0};
+  for (auto at = ledger.account(i.description.id).first; at != Ledger::none; at = ledger[at].next) {
+    if (ledger[at].state == LedgerEntry::State::queued_at_engine) starting += ledger[at].prompt;
+  }
+  // A prefill shows no token for as long as it takes: what is starting may take what starts have taken so far, by
+  // their slowest.
+  const Duration starts = starting.count == 0 ? Duration{}
+                                              : std::max(i.first_token_max, i.prefill_per_token_max * starting.count);
+  return std::max({d.stall_floor, i.step * 20, starts * 2});
+}
+
+void Controller::State::watch_for_stall(InstanceRecord& i) {
+  wake(i, add(i.last_progress, configuration->dispatch.stall_floor));
+}
+
+void Controller::State::run_instance_timers() {
+  while (!instance_timers.empty() && instance_timers.earliest() <= now) {
+    const InstanceId id{instance_timers.top()};
+    instance_timers.clear(id.value);
+    if (InstanceRecord* i = instance(id)) evaluate(*i);
+  }
+}
+
+void Controller::State::evaluate(InstanceRecord& i) {
+  const InstanceId id = i.description.id;
+  bool watched = false, overdue = false;
+  Instant next = never;
+  for (auto at = ledger.account(id).first; at != Ledger::none; at = ledger[at].next) {
+    const LedgerEntry& entry = ledger[at];
+    const bool active =
+        entry.state == LedgerEntry::State::queued_at_engine || entry.state == LedgerEntry::State::running;
+    if (active && entry.streamed) watched = true;
+    if (entry.ended && entry.slot_held) {
+      if (entry.release_by <= now) overdue = true;
+      else next = std::min(next, entry.release_by);
+    }
+  }
+  if (watched && !i.stalled) {
+    const Instant due = add(i.last_progress, stall_limit(i));
+    if (due <= now) {
+      i.stalled = true;
+      record({.decision = Decision::stalled, .instance = id, .count = ledger.account(id).slots});
+      open_breaker(i, false);
+      abort_attempts(i, action::AbortWhy::stalled, true);
+    } else {
+      next = std::min(next, due);
+    }
+  }
+  if (overdue) ask_probe(i);
+  if (i.breaker == BreakerState::open) {
+    if (i.retry_at <= now) {
+      i.retry_at = add(now, configuration->dispatch.breaker_pause_max);  // asked again if no answer comes
+      i.probing = false;
+      ask_probe(i);
+    }
+    next = std::min(next, i.retry_at);
+  }
+  if (i.hold_until > now) next = std::min(next, i.hold_until);
+  if (i.share && i.share_until > now) next = std::min(next, i.share_until);
+  if (overdue) next = std::min(next, add(now, configuration->dispatch.release_timeout));
+  if (next != never) wake(i, next);
+  serve(id);
+}
+
+}  // namespace qlm

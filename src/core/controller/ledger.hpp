@@ -1,0 +1,73 @@
+// What is in flight where: one owned entry an attempt, from its dispatch until the engine's slot is known to be free.
+// An attempt gives back its request when it ends, and its slot only when the slot was released: an engine may keep
+// working for a client that left.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/id_map.hpp"
+#include "base/quantity.hpp"
+#include "base/slab.hpp"
+#include "base/time.hpp"
+#include "core/domain/ids.hpp"
+
+namespace qlm {
+
+struct LedgerEntry {
+  enum class State : std::uint8_t { queued_at_engine, running, aborting, awaiting_release };
+
+  AttemptKey key;
+  InstanceId instance;
+  ModelId model;
+  State state = State::queued_at_engine;
+  bool ended = false;       // Ended came
+  bool slot_held = true;    // SlotReleased did not come yet
+  bool streamed = true;     // its progress can be seen
+  Tokens prompt{0};
+  Tokens kv{0};             // reserved: prompt and expected output
+  Tokens generated{0};
+  Instant dispatched;
+  Instant last_progress;
+  Instant release_by = never;
+  Slab<int>::Index next = Slab<int>::none, previous = Slab<int>::none;  // of the same instance
+};
+
+class Ledger {
+ public:
+  using Index = Slab<LedgerEntry>::Index;
+  static constexpr Index none = Slab<LedgerEntry>::none;
+
+  struct Account {  // of one instance
+    Index first = none;
+    int slots = 0;       // held
+    int running = 0;     // entries in state running
+    int active = 0;      // entries queued at the engine or running
+    Tokens kv{0};        // reserved by held slots
+  };
+
+  Index open(const LedgerEntry& entry);
+  std::optional<Index> find(AttemptKey key) const { return by_key_.find(packed(key)); }
+  void set_state(Index index, LedgerEntry::State state);
+  void release_slot(Index index);   // closes the entry when it has ended too
+  void end(Index index);            // closes the entry when its slot was released
+
+  LedgerEntry& operator[](Index index) { return entries_[index]; }
+  const LedgerEntry& operator[](Index index) const { return entries_[index]; }
+  const Account& account(InstanceId instance) const;
+  std::size_t size() const { return entries_.size(); }
+
+  static std::uint64_t packed(AttemptKey key) { return key.request.value << 8 | key.attempt.value; }
+
+ private:
+  Account& account_of(InstanceId instance);
+  void close(Index index);
+  static void tally(Account& account, LedgerEntry::State state, int by);
+
+  Slab<LedgerEntry> entries_;
+  IdMap<Index> by_key_;
+  std::vector<Account> accounts_;
+};
+
+}  // namespace qlm

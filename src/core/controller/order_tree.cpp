@@ -1,0 +1,134 @@
+#include "core/controller/order_tree.hpp"
+
+namespace qlm {
+namespace {
+
+std::uint32_t scramble(std::uint64_t x) {
+  x ^= x >> 33;
+  x *= 0xff51afd7ed558ccdULL;
+  x ^= x >> 33;
+  x *= 0xc4ceb9fe1a85ec53ULL;
+  return static_cast<std::uint32_t>(x >> 32);
+}
+
+}  // namespace
+
+bool OrderForest::before(Index a, Index b) const {
+  const Node& x = nodes_[a];
+  const Node& y = nodes_[b];
+  return x.key != y.key ? x.key < y.key : x.sequence < y.sequence;
+}
+
+void OrderForest::update(Index index) {
+  Node& node = nodes_[index];
+  node.count = 1;
+  node.sum = node.tokens;
+  for (Index child : {node.left, node.right}) {
+    if (child == none) continue;
+    node.count += nodes_[child].count;
+    node.sum += nodes_[child].sum;
+  }
+}
+
+void OrderForest::replace_child(Tree& tree, Index parent, Index child, Index by) {
+  if (parent == none) {
+    tree.root = by;
+  } else if (nodes_[parent].left == child) {
+    nodes_[parent].left = by;
+  } else {
+    nodes_[parent].right = by;
+  }
+  if (by != none) nodes_[by].parent = parent;
+}
+
+void OrderForest::rotate_up(Tree& tree, Index index) {
+  const Index parent = nodes_[index].parent;
+  replace_child(tree, nodes_[parent].parent, parent, index);
+  Index& inner = nodes_[parent].left == index ? nodes_[index].right : nodes_[index].left;
+  Index& place = nodes_[parent].left == index ? nodes_[parent].left : nodes_[parent].right;
+  place = inner;
+  if (inner != none) nodes_[inner].parent = parent;
+  inner = parent;
+  nodes_[parent].parent = index;
+  update(parent);
+  update(index);
+}
+
+OrderForest::Index OrderForest::insert(Tree& tree, std::int64_t key, std::uint64_t sequence, Tokens tokens,
+                                       Index payload) {
+  const Index index = nodes_.acquire();
+  Node& node = nodes_[index];
+  node.key = key;
+  node.sequence = sequence;
+  node.tokens = node.sum = tokens;
+  node.payload = payload;
+  node.priority = scramble(sequence);
+
+  if (tree.root == none) {
+    tree.root = index;
+    return index;
+  }
+  for (Index at = tree.root;;) {
+    Node& here = nodes_[at];
+    ++here.count;
+    here.sum += tokens;
+    Index& child = before(index, at) ? here.left : here.right;
+    if (child == none) {
+      child = index;
+      node.parent = at;
+      break;
+    }
+    at = child;
+  }
+  while (node.parent != none && nodes_[node.parent].priority < node.priority) rotate_up(tree, index);
+  return index;
+}
+
+void OrderForest::erase(Tree& tree, Index index) {
+  Node& node = nodes_[index];
+  while (node.left != none && node.right != none) {
+    rotate_up(tree, nodes_[node.left].priority > nodes_[node.right].priority ? node.left : node.right);
+  }
+  const Index parent = node.parent;
+  replace_child(tree, parent, index, node.left != none ? node.left : node.right);
+  for (Index at = parent; at != none; at = nodes_[at].parent) update(at);
+  nodes_.release(index);
+}
+
+OrderForest::Index OrderForest::first(const Tree& tree) const {
+  Index at = tree.root;
+  while (at != none && nodes_[at].left != none) at = nodes_[at].left;
+  return at;
+}
+
+OrderForest::Index OrderForest::next(Index index) const {
+  if (nodes_[index].right != none) {
+    Index at = nodes_[index].right;
+    while (nodes_[at].left != none) at = nodes_[at].left;
+    return at;
+  }
+  Index at = index;
+  while (nodes_[at].parent != none && nodes_[nodes_[at].parent].right == at) at = nodes_[at].parent;
+  return nodes_[at].parent;
+}
+
+OrderForest::Ahead OrderForest::ahead(Index index) const {
+  Ahead result;
+  const auto add_left = [&](Index at) {
+    const Index left = nodes_[at].left;
+    if (left == none) return;
+    result.count += nodes_[left].count;
+    result.tokens += nodes_[left].sum;
+  };
+  add_left(index);
+  for (Index at = index; nodes_[at].parent != none; at = nodes_[at].parent) {
+    const Index parent = nodes_[at].parent;
+    if (nodes_[parent].right != at) continue;
+    add_left(parent);
+    ++result.count;
+    result.tokens += nodes_[parent].tokens;
+  }
+  return result;
+}
+
+}  // namespace qlm

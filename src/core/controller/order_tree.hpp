@@ -1,0 +1,51 @@
+// Queue orders: one tree a model, all in one forest of nodes. A treap with subtree counts and token sums (Seidel and
+// Aragon 1996), so that insert, erase, first and "how many, and how many tokens, are ahead" are O(log n) each and need
+// no allocation beyond amortised growth. Priorities come from the sequence number: the shape depends on the content only.
+#pragma once
+
+#include <cstdint>
+
+#include "base/quantity.hpp"
+#include "base/slab.hpp"
+
+namespace qlm {
+
+class OrderForest {
+ public:
+  using Index = Slab<int>::Index;
+  static constexpr Index none = Slab<int>::none;
+  struct Tree { Index root = none; };
+  struct Ahead { std::int64_t count = 0; Tokens tokens{0}; };
+
+  // Orders by (key, sequence); the pair must be unique in its tree. `payload` is the caller's.
+  Index insert(Tree& tree, std::int64_t key, std::uint64_t sequence, Tokens tokens, Index payload);
+  void erase(Tree& tree, Index node);
+  Index first(const Tree& tree) const;
+  Index next(Index node) const;  // in order, or none
+  Ahead ahead(Index node) const;
+
+  std::int64_t count(const Tree& tree) const { return tree.root == none ? 0 : nodes_[tree.root].count; }
+  Tokens tokens(const Tree& tree) const { return tree.root == none ? Tokens{0} : nodes_[tree.root].sum; }
+  Index payload(Index node) const { return nodes_[node].payload; }
+  std::int64_t key(Index node) const { return nodes_[node].key; }
+  std::uint64_t sequence(Index node) const { return nodes_[node].sequence; }
+  bool before(Index a, Index b) const;
+
+ private:
+  struct Node {
+    std::int64_t key = 0;
+    std::uint64_t sequence = 0;
+    Tokens tokens{0}, sum{0};
+    std::int64_t count = 1;
+    Index left = none, right = none, parent = none, payload = none;
+    std::uint32_t priority = 0;
+  };
+
+  void update(Index node);
+  void replace_child(Tree& tree, Index parent, Index child, Index by);
+  void rotate_up(Tree& tree, Index node);
+
+  Slab<Node> nodes_;
+};
+
+}  // namespace qlm

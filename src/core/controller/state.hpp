@@ -1,0 +1,205 @@
+// Inside of the controller: its records and the steps its events are made of. Included by the controller's own .cpp
+// files only. admission.cpp lets requests in and out of the queue, dispatch.cpp binds them to instances, attempts.cpp
+// hears how that went, instances.cpp minds breakers and stalls, queries.cpp answers questions.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/id_map.hpp"
+#include "base/slab.hpp"
+#include "core/controller/controller.hpp"
+#include "core/controller/governor.hpp"
+#include "core/controller/ledger.hpp"
+#include "core/controller/order_tree.hpp"
+#include "core/controller/timer_heap.hpp"
+
+namespace qlm {
+
+struct RequestRecord {
+  RequestDescription request;
+  RequestState state = RequestState::finished;
+  bool live = false;
+  bool cancelled = false;             // the client left while an attempt runs
+  Reason abort_reason = Reason::none; // why we asked the running attempt to end
+  bool aborting = false;
+  Attempt attempt = no_attempt;       // the newest
+  std::uint8_t failures = 0;          // attempts that failed; refusals do not count
+  std::optional<InstanceId> instance; // of the newest attempt
+  std::optional<InstanceId> avoid;    // where the last attempt failed: another one is tried first
+  std::uint64_t sequence = 0;         // of arrival
+  Tokens cost{0};                     // prompt and expected output, as queued
+  Tokens charged{0};                  // to the tenant's token bucket
+  Instant arrived;
+  Instant deadline = never;
+  Instant expires = never;
+  Reason expiry_reason = Reason::none;
+  OrderForest::Index node = OrderForest::none;
+  FencingToken token{};
+};
+
+struct ModelRecord {
+  OrderForest::Tree queue;
+  std::vector<InstanceId> instances;  // that serve it, by id
+  Instant unserved_since = never;     // no instance up since then; never: at least one is
+  int in_flight = 0;
+  // What completions taught: sums that are halved now and then, so that they follow the load.
+  std::int64_t completions = 0;
+  double tokens = 0, busy_seconds = 0;    // prompt and output of completed requests over time with work in flight
+  double outputs = 0, outputs_weight = 0; // mean output length
+  Instant busy_from;
+};
+
+struct TenantRecord {
+  int in_system = 0;
+  std::int64_t queued = 0;
+  Bytes queued_bytes{0};
+  double bucket = 0;     // tokens left of this minute's
+  Instant filled = Instant::min();
+};
+
+struct InstanceRecord {
+  InstanceDescription description;
+  bool present = false;
+  BreakerState breaker = BreakerState::closed;
+  bool stalled = false;
+  bool probing = false;        // a Probe was asked and not answered
+  int failures = 0;            // consecutive
+  Duration pause{};            // of the breaker, doubled while it keeps failing
+  Instant retry_at = never;    // open: when to probe
+  Instant hold_until = Instant::min();  // refused: no dispatch before
+  std::optional<int> share;
+  Instant share_until = never;
+  Governor governor;
+  std::optional<Instant> stats_at;
+  Instant last_progress;
+  Duration busy{};
+  Instant busy_from;
+  // How fast it has shown itself to be, for the watchdog.
+  int completions = 0;
+  Duration step{};                     // mean gap between tokens of a stream
+  Duration first_token_max{};          // slowest start seen, decaying
+  Duration prefill_per_token_max{};    // the same, by prompt token
+};
+
+struct Controller::State {
+  State(std::shared_ptr<const ControllerConfiguration> c, std::size_t explain_capacity);
+
+  std::shared_ptr<const ControllerConfiguration> configuration;
+  Instant now = Instant::min();
+  std::vector<Action>* out = nullptr;
+
+  Slab<RequestRecord> requests;
+  IdMap<Slab<RequestRecord>::Index> by_id;
+  OrderForest forest;
+  std::vector<ModelRecord> models;
+  std::vector<TenantRecord> tenants;
+  std::vector<InstanceRecord> instances;
+  Ledger ledger;
+  TimerHeap expiries;         // by request record
+  TimerHeap instance_timers;  // by instance
+  Totals totals;
+  std::uint64_t sequence = 0;
+  SnapshotVersion snapshot_version{};
+  bool draining = false;
+  std::uint64_t digest = 0xcbf29ce484222325ULL;
+
+  std::vector<ExplainRecord> ring;
+  std::size_t ring_next = 0;
+  bool ring_wrapped = false;
+
+  using Index = Slab<RequestRecord>::Index;
+
+  // controller.cpp
+  ModelRecord& model(ModelId id);
+  TenantRecord& tenant(TenantId id);
+  InstanceRecord* instance(InstanceId id);  // null when unknown or gone
+  std::optional<Index> find(RequestId id) const { return by_id.find(id.value); }
+  void emit(Action action);
+  void record(ExplainRecord entry);
+  void mix(std::uint64_t value) { digest = (digest ^ value) * 0x100000001b3ULL; digest ^= digest >> 29; }
+
+  // admission.cpp
+  void on(const event::Arrived& e);
+  void on(const event::Restored& e);
+  void on(const event::Cancelled& e);
+  void on(const event::Persisted& e);
+  void on(const event::PersistFailed& e);
+  void on(const event::Published& e);
+  void on(const event::PublishFailed& e);
+  void on(const event::Claimed& e);
+  void on(const event::LeaseLost& e);
+  void on(const event::ConfigurationChanged& e);
+  void on(const event::DrainRequested& e);
+  void admit(const RequestDescription& description, Instant arrived, std::optional<FencingToken> token);
+  std::optional<action::Reject> refusal(const RequestDescription& r, std::optional<WaitEstimate> wait);
+  void enqueue(Index index);
+  void dequeue(Index index);
+  void forget(Index index);
+  void reject(Index index, Outcome outcome, Reason reason, Decision decision);
+  void finish(Index index, Outcome outcome, Reason reason, Decision decision);
+  void count(Outcome outcome);
+  void set_times(RequestRecord& r);
+  std::int64_t order_key(const RequestRecord& r) const;
+  void expire_due();
+  bool refill(TenantRecord& t, Tokens per_minute) const;
+  Duration spread(RequestId id, Duration base) const;
+
+  // dispatch.cpp
+  void serve(ModelId id);
+  void serve(InstanceId id);
+  void serve_all();
+  bool has_room(const InstanceRecord& i, Tokens kv) const;
+  bool available(const InstanceRecord& i) const;
+  bool may_use(const RequestRecord& r, const InstanceRecord& i) const;
+  int capacity(const InstanceRecord& i) const;
+  void dispatch(Index index, InstanceRecord& i);
+  Tokens expected_output(const RequestDescription& r) const;
+  std::optional<WaitEstimate> estimate(ModelId id, Tokens ahead) const;
+  std::optional<WaitEstimate> wait_of(const RequestRecord& r) const;
+  bool any_room(ModelId id) const;
+
+  // attempts.cpp
+  void on(const event::Sent& e);
+  void on(const event::FirstToken& e);
+  void on(const event::Progress& e);
+  void on(const event::Ended& e);
+  void on(const event::SlotReleased& e);
+  void requeue_or_fail(Index index);
+  void learn(const RequestRecord& r, const event::Ended& e);
+  void ask_abort(Index index, action::AbortWhy why);
+  void account_busy(ModelRecord& m, int change);
+  void account_busy(InstanceRecord& i, int slots_before);
+  void free_slot(Ledger::Index entry);
+  void leave_flight(Index index);
+  void settle_tokens(RequestRecord& r, const event::Ended& e);
+
+  // instances.cpp
+  void on(const event::InstanceJoined& e);
+  void on(const event::InstanceChanged& e);
+  void on(const event::InstanceLeft& e);
+  void on(const event::StatsRead& e);
+  void on(const event::ProbeAnswered& e);
+  void on(const event::Share& e);
+  void on(const event::PlanReady& e);
+  void on(const event::PlanFailed& e);
+  void on(const event::Tick&) {}  // what is due was done before
+  void link_models(InstanceId id, const std::vector<ModelId>& former, const std::vector<ModelId>& now_served);
+  void refresh_unserved(ModelId id);
+  void instance_failed(InstanceRecord& i);
+  void instance_worked(InstanceRecord& i);
+  void open_breaker(InstanceRecord& i, bool abort_unstarted);
+  void abort_attempts(InstanceRecord& i, action::AbortWhy why, bool streaming_too);
+  void limit_changed(InstanceRecord& i, Governor::Change change);
+  Duration stall_limit(const InstanceRecord& i) const;
+  void wake(InstanceRecord& i, Instant when);
+  void run_instance_timers();
+  void evaluate(InstanceRecord& i);
+  void watch_for_stall(InstanceRecord& i);
+  void ask_probe(InstanceRecord& i);
+};
+
+}  // namespace qlm
