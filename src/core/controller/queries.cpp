@@ -142,7 +142,7 @@ std::string Controller::check_invariants() const {
   const State& s = *state_;
   const auto broken = [](const std::string& what, std::uint64_t id) { return what + " (id " + std::to_string(id) + ")"; };
 
-  std::int64_t queued = 0, in_flight = 0, publishing = 0, live = 0, in_trees = 0;
+  std::int64_t queued = 0, in_flight = 0, live = 0, in_trees = 0;
   Bytes bytes{0};
   for (State::Index index = 0; index < s.requests.end(); ++index) {
     const RequestRecord& r = s.requests[index];
@@ -166,7 +166,7 @@ std::string Controller::check_invariants() const {
         if (r.attempt == no_attempt || !r.instance) return broken("in flight without an attempt", id);
         break;
       }
-      case RequestState::publishing: ++publishing; break;
+      case RequestState::publishing: break;
       case RequestState::finished: return broken("finished but alive", id);
     }
   }
