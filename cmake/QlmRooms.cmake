@@ -14,7 +14,7 @@ if(QLM_CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${QLM_CCACHE})
 endif()
 
-add_compile_options(-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Werror -Wno-missing-field-initializers
+add_compile_options(-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Werror -Wno-missing-field-initializers -Wno-sign-conversion
                     -ffp-contract=off -fno-omit-frame-pointer)
 if(QLM_SANITIZE)
   add_compile_options(-fsanitize=${QLM_SANITIZE} -fno-sanitize-recover=all)
