@@ -1,5 +1,9 @@
 // An HTTP/1.1 server on a Loop: reads heads strictly and bodies whole, hands each request to one handler, writes
 // the answer whole or as a stream. Requests on one connection are answered one after the other, in order.
+//
+// A client that ends its side of the connection before the answer is complete counts as gone, as with nginx and
+// uvicorn: whether it only half-closed or left cannot be told apart, and an engine's slot is worth more than the
+// rare client that half-closes and still listens.
 #pragma once
 
 #include <cstdint>
@@ -20,14 +24,14 @@ struct HttpServerLimits {
   http::HeadLimits head;
   Bytes body{32 * 1024 * 1024};
   Bytes bodies_in_flight{1024LL * 1024 * 1024};  // all bodies being read or held by exchanges, of this server
-  std::size_t connections = 20'000;
+  std::size_t connections = 20'000;  // one more is told 503
   Duration head_timeout = 30s;   // from the first byte of a head to its end
   Duration body_timeout = 60s;   // between two reads of a body
   Duration idle_timeout = 75s;   // between requests
 };
 
-// One request and the way to answer it. Held by shared_ptr; the server holds it too until it is answered.
-// Dropping it unanswered aborts the connection.
+// One request and the way to answer it. Its owner keeps it until it is answered: dropping it unanswered aborts the
+// connection. Once answered, or the client gone, or the server destroyed, every call on it is without effect.
 class Exchange {
  public:
   virtual ~Exchange() = default;
@@ -50,8 +54,8 @@ class Exchange {
 
   virtual bool begun() const = 0;     // a status line went out
   virtual Bytes unsent() const = 0;   // written here, not yet taken by the kernel
-  // Set by the owner, called at most once each on the loop's thread. on_gone: the client closed or reset before the
-  // answer was complete. on_drained: everything written so far has left.
+  // Set by the owner, called at most once each on the loop's thread, and forgotten when the answer is complete.
+  // on_gone: the client closed or reset before that. on_drained: everything written so far has left; may be set again.
   virtual void on_gone(Loop::Task task) = 0;
   virtual void on_drained(Loop::Task task) = 0;
 };

@@ -32,7 +32,8 @@ class Socket : public std::enable_shared_from_this<Socket> {
     virtual void on_data(std::string_view bytes) = 0;
     // Called once, last: end of stream (empty reason) or an error. Not after close() or abort().
     virtual void on_closed(const std::string& reason) = 0;
-    // Everything written so far has been handed to the kernel.
+    // After a silence, the first bytes have been handed to the kernel; then all of those written so far have.
+    virtual void on_sending() {}
     virtual void on_drained() {}
   };
 
@@ -43,13 +44,19 @@ class Socket : public std::enable_shared_from_this<Socket> {
   virtual void pause_reading() = 0;
   virtual void resume_reading() = 0;
 
+  // What is written within one turn of the loop leaves together at its end.
   virtual void write(std::string bytes) = 0;
   // Without a copy: `bytes` points into something `owner` keeps alive.
   virtual void write(std::shared_ptr<const void> owner, std::string_view bytes) = 0;
   virtual Bytes unsent() const = 0;
 
-  // Ends after what is queued has left. Never a half-close: some engines take that for a disconnect.
+  // Ends after what is queued has left. Never a half-close: some engines take that for a disconnect. A far end that
+  // does not take it for long is dropped. One of the three endings must be called, or on_closed have come, to let
+  // go of a socket; they may be called from inside its callbacks, and a second one has no effect, but for abort().
   virtual void close() = 0;
+  // For servers: says the end (a half-close), then throws away for a short while what the far end still sends. A
+  // plain close() with unread bytes is a reset, and would take the answer away from a client that is still sending.
+  virtual void close_after_answer() = 0;
   // Ends now, with a reset: the far end must not take what it got for a whole answer.
   virtual void abort() = 0;
   virtual std::string peer() const = 0;

@@ -1,0 +1,113 @@
+#include "runtime/net/loop.hpp"
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <utility>
+
+#include "runtime/net/asio_loop.hpp"
+
+namespace qlm::net {
+
+namespace {
+
+Instant monotonic_now() {
+  return Instant{std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch())};
+}
+
+void watch(Loop::Impl::SignalWatch& signals) {
+  signals.set.async_wait([&signals](const ErrorCode& error, int signal) {
+    if (error) return;
+    signals.handler(signal);
+    watch(signals);
+  });
+}
+
+}  // namespace
+
+Loop::Loop() : impl_(std::make_unique<Impl>()) {}
+Loop::~Loop() = default;
+
+void Loop::run() {
+  const auto stay = asio::make_work_guard(impl_->io);
+  impl_->io.run();
+  impl_->io.restart();  // after, not before: a stop() that came first must not be lost
+}
+
+void Loop::stop() { impl_->io.stop(); }
+
+void Loop::post(Task task) {
+  asio::post(impl_->io, [task = std::move(task)]() mutable { task(); });
+}
+
+Instant Loop::now() const { return monotonic_now(); }
+
+UnixTime Loop::wall() const {
+  return UnixTime{std::chrono::duration_cast<Duration>(std::chrono::system_clock::now().time_since_epoch())};
+}
+
+void Loop::on_signals(std::vector<int> signals, std::move_only_function<void(int)> handler) {
+  auto added = std::make_unique<Impl::SignalWatch>(impl_->io, std::move(handler));
+  for (const int signal : signals) added->set.add(signal);
+  watch(*added);
+  impl_->signals.push_back(std::move(added));
+}
+
+// Most timers are moved or cancelled long before they are due (a time limit pushed back by every read). So moving to
+// a later time and cancelling only change `due` and `task`; the kernel-side wait stays as it is, and when it ends too
+// early it is armed again.
+struct Timer::Impl : std::enable_shared_from_this<Timer::Impl> {
+  explicit Impl(asio::io_context& io) : wait(io) {}
+
+  void arm(Instant when) {
+    armed = when;
+    ++round;
+    wait.expires_at(std::chrono::steady_clock::time_point(when.time_since_epoch()));
+    wait.async_wait([self = shared_from_this(), mine = round](const ErrorCode& error) {
+      if (!error && mine == self->round) self->woke();
+    });
+  }
+
+  void woke() {
+    armed = never;
+    if (!task) return;
+    if (monotonic_now() < due) return arm(due);
+    auto run = std::exchange(task, nullptr);
+    run();
+  }
+
+  asio::steady_timer wait;
+  Instant armed = never;    // when the wait ends; never: none is under way
+  std::uint64_t round = 0;  // tells a wait that ended just before it was replaced
+  Instant due = never;
+  Loop::Task task;
+};
+
+Timer::Timer(Loop& loop) : impl_(std::make_shared<Impl>(loop.impl().io)) {}
+
+Timer::~Timer() {
+  if (!impl_) return;
+  cancel();
+  impl_->wait.cancel();
+}
+
+Timer::Timer(Timer&&) noexcept = default;
+
+Timer& Timer::operator=(Timer&& other) noexcept {
+  std::swap(impl_, other.impl_);
+  return *this;
+}
+
+void Timer::at(Instant when, Loop::Task task) {
+  if (when == never) return cancel();
+  impl_->due = when;
+  const auto former = std::exchange(impl_->task, std::move(task));
+  if (when < impl_->armed) impl_->arm(when);
+}
+
+void Timer::after(Duration delay, Loop::Task task) { at(add(monotonic_now(), delay), std::move(task)); }
+
+void Timer::cancel() { const auto former = std::exchange(impl_->task, nullptr); }
+
+}  // namespace qlm::net
