@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -130,7 +131,8 @@ TEST_P(RefusedRequest, WithTheStatusAndTheReason) {
 
 TEST_P(RefusedRequest, AndNoPartOfItPasses) {
   const std::string& bytes = GetParam().bytes;
-  for (std::size_t size = 0; size < bytes.size(); ++size) {
+  const std::size_t step = bytes.size() / 1024 + 1;  // every part of all but the huge ones
+  for (std::size_t size = 0; size < bytes.size(); size += step) {
     const auto parsed = parse_request_head(std::string_view(bytes).substr(0, size));
     EXPECT_FALSE(parsed.has_value() && parsed->has_value()) << size;
   }
