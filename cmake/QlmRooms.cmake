@@ -20,7 +20,9 @@ if(QLM_SANITIZE)
   add_compile_options(-fsanitize=${QLM_SANITIZE} -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${QLM_SANITIZE})
   # GCC 12 reports false positives from these two when it also instruments.
-  add_compile_options(-Wno-maybe-uninitialized -Wno-stringop-overflow)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    add_compile_options(-Wno-maybe-uninitialized -Wno-stringop-overflow)
+  endif()
 endif()
 
 # qlm_room(core/domain SOURCES a.cpp b.cpp USES base fmt::fmt)

@@ -1,0 +1,169 @@
+"""Waiting, refusing, failing over, reloading and draining, with real processes."""
+import json
+import os
+import re
+import signal
+import socket
+import tempfile
+import threading
+import unittest
+from concurrent.futures import ThreadPoolExecutor
+
+from fleet import Emulator, Qlm, get, metrics, post, sse_events, total, wait_until
+
+BODY = {"model": "mistral-7b", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 16, "ignore_eos": True}
+
+
+def ask(qlm, headers=None, **more):
+    return post(qlm.url + "/v1/chat/completions", {**BODY, **more}, headers)
+
+
+def config(*engines, extra="", options=""):
+    lines = [f"  - {{name: gpu{k}, url: {e.url}{options}}}" for k, e in enumerate(engines)]
+    return extra + "instances:\n" + "\n".join(lines) + "\n"
+
+
+class Waiting(unittest.TestCase):
+    def test_a_stream_that_waits_is_kept_open_by_comments_and_then_served(self):
+        with Emulator("--speed", "4") as engine, \
+                Qlm(config=config(engine, extra="stream_keepalive: 200ms\n", options=", max_in_flight: 1")) as qlm:
+            qlm.wait_ready("mistral-7b")
+            with ThreadPoolExecutor(2) as pool:
+                first = pool.submit(ask, qlm, stream=True, max_tokens=800)
+                wait_until(lambda: total(engine.metrics(), "vllm:num_requests_running") == 1, "the slot is taken")
+                second = pool.submit(ask, qlm, stream=True)
+                wait_until(lambda: '"queued"' in get(qlm.url + "/v1/queue")[1], "one waits")
+                status, headers, body = second.result()
+                self.assertEqual(first.result()[0], 200)
+            self.assertEqual(status, 200)
+            self.assertIn(b": queued", body)
+            self.assertLess(body.index(b": queued"), body.index(b"data:"))
+            self.assertEqual(sse_events(body)[-1], b"data: [DONE]\n\n")
+            self.assertIn("x-qlm-request-id", headers)
+
+    def test_a_client_that_leaves_the_queue_costs_nothing(self):
+        with Emulator("--speed", "4") as engine, Qlm(config=config(engine, options=", max_in_flight: 1")) as qlm:
+            qlm.wait_ready("mistral-7b")
+            with ThreadPoolExecutor(1) as pool:
+                first = pool.submit(ask, qlm, stream=True, max_tokens=600)
+                wait_until(lambda: total(engine.metrics(), "vllm:num_requests_running") == 1, "the slot is taken")
+                raw = json.dumps(BODY).encode()
+                host, port = qlm.address.split(":")
+                leaver = socket.create_connection((host, int(port)))
+                leaver.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: q\r\nContent-Type: application/json\r\n"
+                               b"Content-Length: %d\r\n\r\n%s" % (len(raw), raw))
+                wait_until(lambda: total(qlm.metrics(), "qlm_queue_requests") == 1, "it waits")
+                leaver.close()
+                wait_until(lambda: total(qlm.metrics(), "qlm_queue_requests") == 0, "it is gone")
+                self.assertEqual(first.result()[0], 200)
+            wait_until(lambda: total(qlm.metrics(), "qlm_requests_total", 'outcome="cancelled"') == 1, "it is counted")
+
+    def test_tenants_are_limited_apart(self):
+        with tempfile.TemporaryDirectory() as folder, Emulator("--speed", "20") as engine:
+            for name in ("greedy", "modest"):
+                with open(os.path.join(folder, name), "w", encoding="utf-8") as f:
+                    f.write(f"sk-{name}\n")
+            tenants = (f"tenants:\n  greedy: {{keys_file: {folder}/greedy, limits: {{in_flight: 2}}}}\n"
+                       f"  modest: {{keys_file: {folder}/modest}}\n")
+            with Qlm(config=config(engine, extra=tenants)) as qlm:
+                wait_until(lambda: get(qlm.admin + "/health/ready")[0] == 200, "ready")
+                self.assertEqual(ask(qlm)[0], 401)
+                with ThreadPoolExecutor(40) as pool:
+                    def call(name):
+                        return ask(qlm, {"Authorization": f"Bearer sk-{name}"}, max_tokens=200)
+                    greedy = [pool.submit(call, "greedy") for _ in range(30)]
+                    modest = [pool.submit(call, "modest") for _ in range(5)]
+                    refused = [f.result() for f in greedy if f.result()[0] == 429]
+                    self.assertGreater(len(refused), 0)
+                    self.assertTrue(all(f.result()[0] in (200, 429) for f in greedy))
+                    self.assertTrue(all("retry-after" in headers for _, headers, _ in refused))
+                    self.assertEqual([f.result()[0] for f in modest], [200] * 5)
+
+
+class Failing(unittest.TestCase):
+    def assert_all_answered(self, break_it, mend=lambda engine: None):
+        """40 requests over two engines, one of which breaks before anything streamed from it."""
+        with Emulator("--speed", "10") as bad, Emulator("--speed", "10") as good, Qlm(bad.url, good.url) as qlm:
+            qlm.wait_ready("mistral-7b")
+            self.assertEqual([ask(qlm)[0] for _ in range(8)], [200] * 8)
+            break_it(bad)
+            with ThreadPoolExecutor(40) as pool:
+                answers = list(pool.map(lambda _: ask(qlm), range(40)))
+            self.assertEqual([status for status, _, _ in answers], [200] * 40)
+            self.assertEqual({len(json.loads(body)["choices"][0]["message"]["content"].split()) for *_, body in answers}, {16})
+            mend(bad)
+            return qlm.metrics()
+
+    def test_a_killed_engine_loses_nothing_that_had_not_begun(self):
+        self.assert_all_answered(lambda engine: engine.kill())
+
+    def test_a_stopped_engine_loses_nothing_that_had_not_begun(self):
+        self.assert_all_answered(lambda engine: engine.signal(signal.SIGSTOP),
+                                 mend=lambda engine: engine.signal(signal.SIGCONT))
+
+    def test_an_engine_that_answers_500_is_left_alone(self):
+        self.assert_all_answered(lambda engine: engine.fault(kind="http_500"))
+
+    def test_an_engine_that_answers_garbage_is_left_alone(self):
+        self.assert_all_answered(lambda engine: engine.fault(kind="garbage"))
+
+    def test_a_stream_cut_midway_ends_with_an_error_the_client_can_read_and_is_not_repeated(self):
+        with Emulator("--speed", "10") as engine, Qlm(engine.url) as qlm:
+            qlm.wait_ready("mistral-7b")
+            engine.fault(kind="cut", after_tokens=4)
+            status, _, body = ask(qlm, stream=True)
+            self.assertEqual(status, 200)
+            self.assertIn(b'"error"', body)
+            self.assertEqual(body.count(b'"role":"assistant"'), 1, "never answered twice")
+            engine.fault(kind="none")
+            wait_until(lambda: ask(qlm)[0] == 200, "the next is served")
+
+
+class Operating(unittest.TestCase):
+    def test_a_bad_file_changes_nothing_and_a_good_one_changes_the_policy(self):
+        with Emulator("--speed", "20") as engine, Qlm(config=config(engine)) as qlm:
+            qlm.wait_ready("mistral-7b")
+            good = qlm.config_file.read_text()
+            qlm.config_file.write_text(good + "polcy: edf\n")
+            qlm.signal(signal.SIGHUP)
+            wait_until(lambda: any("policy" in line for line in qlm.lines), "the nearest key is named")
+            self.assertEqual(ask(qlm)[0], 200)
+            self.assertEqual(total(qlm.metrics(), "qlm_config_last_reload_successful"), 0)
+            qlm.config_file.write_text(good + "policy: edf\n")
+            qlm.signal(signal.SIGHUP)
+            wait_until(lambda: total(qlm.metrics(), "qlm_config_last_reload_successful") == 1, "it is in force")
+            self.assertEqual(ask(qlm)[0], 200)
+
+    def test_term_under_load_answers_what_was_accepted_and_ends_with_zero(self):
+        with Emulator("--speed", "10") as engine:
+            qlm = Qlm(config=config(engine, options=", max_in_flight: 4")).wait_ready("mistral-7b")
+            with ThreadPoolExecutor(30) as pool:
+                answers = [pool.submit(ask, qlm, stream=True, max_tokens=100) for _ in range(30)]
+                wait_until(lambda: json.loads(get(qlm.url + "/v1/queue")[1]).get("queued", 0) >= 10, "they wait")
+                code = qlm.stop()
+                bodies = [a.result() for a in answers]
+            self.assertEqual(code, 0)
+            self.assertTrue(all(status == 200 and b"[DONE]" in body for status, _, body in bodies))
+            qlm.popen.stdin.close()
+
+    def test_every_request_is_in_the_metrics_and_once_in_the_log(self):
+        with tempfile.TemporaryDirectory() as folder, Emulator("--speed", "20") as engine:
+            log = os.path.join(folder, "access.log")
+            with Qlm(config=config(engine, extra=f"log: {{access: {log}}}\n")) as qlm:
+                qlm.wait_ready("mistral-7b")
+                for k in range(20):
+                    ask(qlm, stream=bool(k % 2), messages=[{"role": "user", "content": "a secret word"}])
+                ask(qlm, {"x-slo-ttft-ms": "no"})
+                wait_until(lambda: total(qlm.metrics(), "qlm_requests_total") >= 20, "all are counted")
+                counted = total(qlm.metrics(), "qlm_requests_total", 'outcome="completed"')
+            with open(log, encoding="utf-8") as f:
+                lines = [json.loads(line) for line in f]
+            self.assertEqual(counted, 20)
+            self.assertEqual(sum(1 for line in lines if line["outcome"] == "completed"), 20)
+            self.assertEqual(len({line["request"] for line in lines if "request" in line} or {1}),
+                             len([line for line in lines if "request" in line]) or 1)
+            self.assertNotIn("secret", json.dumps(lines))
+
+
+if __name__ == "__main__":
+    unittest.main()
