@@ -37,7 +37,8 @@ Capabilities capabilities(EngineKind kind) {
   Capabilities c;
   switch (kind) {
     case EngineKind::openai:
-      c.done_marker = false;  // most send it; of an unknown engine a finish_reason and a clean end must be enough
+      c.done_marker =
+          false;  // most send it; of an unknown engine a finish_reason and a clean end must be enough
       break;
     case EngineKind::vllm:
       c.metrics = c.kv_metrics = true;
@@ -50,8 +51,8 @@ Capabilities capabilities(EngineKind kind) {
     case EngineKind::llamacpp:
       c.metrics = true;
       c.token_ids = c.tokenizer = true;
-      // A stream that writes notices its client leaving at once; a request queued inside, or unstreamed, may not be
-      // dropped before its turn comes. So: stream always, and never let it queue there.
+      // A stream that writes notices its client leaving at once; a request queued inside, or unstreamed, may
+      // not be dropped before its turn comes. So: stream always, and never let it queue there.
       c.abort_on_disconnect = true;
       break;
     case EngineKind::llamacpp_router:

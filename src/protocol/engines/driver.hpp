@@ -1,10 +1,11 @@
-// What QLM knows of each engine kind: how to find out what it is, ask how it does, put a request to it, and name its
-// errors. A driver does no I/O. It says which HTTP request to make and turns the answer into a value; the caller adds
-// the base URL, Host and Authorization, keeps the timeout, and reports what came. Whether a stream ended well is
-// stream.hpp's business.
+// What QLM knows of each engine kind: how to find out what it is, ask how it does, put a request to it, and
+// name its errors. A driver does no I/O. It says which HTTP request to make and turns the answer into a
+// value; the caller adds the base URL, Host and Authorization, keeps the timeout, and reports what came.
+// Whether a stream ended well is stream.hpp's business.
 //
-// Run against the real thing: llama.cpp's server. Against our emulator: vLLM. SGLang, Ollama, transformers and the
-// llama.cpp router were written from their sources and transcripts; their tests replay transcripts, nothing more.
+// Seen to agree with a real server: llama.cpp (tests/tools/real_llamacpp.py starts it). vLLM, SGLang, Ollama,
+// transformers and the llama.cpp router were written from their sources and documents; their tests replay transcripts
+// and prove no more than that.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +22,15 @@
 
 namespace qlm::engines {
 
-enum class EngineKind : std::uint8_t { openai, vllm, llamacpp, llamacpp_router, sglang, ollama, transformers };
+enum class EngineKind : std::uint8_t {
+  openai,
+  vllm,
+  llamacpp,
+  llamacpp_router,
+  sglang,
+  ollama,
+  transformers
+};
 
 std::string_view to_string(EngineKind kind);  // as the configuration spells it: "llamacpp-router"
 std::optional<EngineKind> engine_kind(std::string_view name);
@@ -30,19 +39,21 @@ enum class PriorityOrder : std::uint8_t { none, lower_first, higher_first };
 
 // What an engine can do. capabilities() gives what its kind promises; a probe takes away what this one lacks.
 struct Capabilities {
-  bool stream_usage = true;    // understands stream_options.include_usage; otherwise the field must not be sent
-  bool done_marker = true;     // a whole stream always ends with `data: [DONE]`; if not, a finish_reason must do
-  bool metrics = false;        // tells running and waiting requests: stats_request() has something to ask
-  bool kv_metrics = false;     // ... and how full its KV cache is
-  bool token_ids = false;      // can hand out token ids beside the text, for an exact resume
-  bool tokenizer = false;      // counts tokens on request
-  bool adapters = false;       // loads LoRA adapters at run time
-  bool loads_models = false;   // loads and unloads models on request
-  bool checks_model = false;   // refuses a model name it does not serve; otherwise it answers as the one it has
-  bool abort_on_disconnect = false;    // a running stream ends soon after its client left
-  bool drops_queued_requests = false;  // so does a request still queued inside; if not, never let one queue there
+  bool stream_usage = true;  // understands stream_options.include_usage; otherwise the field must not be sent
+  bool done_marker = true;  // a whole stream always ends with `data: [DONE]`; if not, a finish_reason must do
+  bool metrics = false;     // tells running and waiting requests: stats_request() has something to ask
+  bool kv_metrics = false;  // ... and how full its KV cache is
+  bool token_ids = false;   // can hand out token ids beside the text, for an exact resume
+  bool tokenizer = false;   // counts tokens on request
+  bool adapters = false;    // loads LoRA adapters at run time
+  bool loads_models = false;  // loads and unloads models on request
+  bool checks_model =
+      false;  // refuses a model name it does not serve; otherwise it answers as the one it has
+  bool abort_on_disconnect = false;  // a running stream ends soon after its client left
+  bool drops_queued_requests =
+      false;  // so does a request still queued inside; if not, never let one queue there
   PriorityOrder priority = PriorityOrder::none;
-  int sleep_level = 0;         // highest level it can be put to sleep at; 0: it cannot
+  int sleep_level = 0;           // highest level it can be put to sleep at; 0: it cannot
   Duration idle_keep_alive{5s};  // closes idle connections after this: a pool must let go sooner
   Duration poll_interval{2s};    // ask for health or stats no more often
 };
@@ -78,17 +89,19 @@ struct ProbeResult {
   Capabilities capabilities;
   Health health;
   std::vector<Model> models;
-  std::optional<int> slots;           // requests it runs at once; nothing: it does not say, so find out by raising load
+  std::optional<int>
+      slots;  // requests it runs at once; nothing: it does not say, so find out by raising load
   std::optional<Tokens> kv_capacity;  // tokens its KV cache holds
   std::optional<Tokens> kv_block;     // tokens in one block of it
   std::string version;
 };
 
-// Finds out what answers at a URL with the fewest questions, none of which makes an engine load or wake a model.
+// Finds out what answers at a URL with the fewest questions, none of which makes an engine load or wake a
+// model.
 //
 //   Probe probe;
-//   while (auto ask = probe.next()) { ... probe.answered(status, fields, body) or probe.failed("connection refused"); }
-//   use(probe.result());
+//   while (auto ask = probe.next()) { ... probe.answered(status, fields, body) or probe.failed("connection
+//   refused"); } use(probe.result());
 class Probe {
  public:
   Probe() = default;
@@ -101,7 +114,17 @@ class Probe {
 
  private:
   enum class Step : std::uint8_t {
-    models, props, metrics, loads, version, health, server_info, ollama_version, running_models, load_model };
+    models,
+    props,
+    metrics,
+    loads,
+    version,
+    health,
+    server_info,
+    ollama_version,
+    running_models,
+    load_model
+  };
   std::optional<Step> step() const;  // the first of this kind's steps not taken yet
   void identified(EngineKind kind);
   void answered_nothing(Step at);
@@ -148,8 +171,8 @@ struct DispatchFacts {
 struct DispatchRewrite {
   std::string target{};
   std::string model;
-  bool stream = true;                    // what `stream` must say
-  bool include_usage = false;            // stream_options must be {"include_usage": true}, whatever the client wrote
+  bool stream = true;          // what `stream` must say
+  bool include_usage = false;  // stream_options must be {"include_usage": true}, whatever the client wrote
   bool remove_stream_options = false;
   bool return_token_ids = false;
   std::optional<std::int32_t> priority;  // the body's `priority`

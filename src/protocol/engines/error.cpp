@@ -10,7 +10,8 @@
 namespace qlm::engines {
 namespace {
 
-constexpr std::size_t max_message = 1000;  // bytes; an engine's text ends up in a client's error and in a log line
+constexpr std::size_t max_message =
+    1000;  // bytes; an engine's text ends up in a client's error and in a log line
 
 // Fit for one line: no control bytes, valid UTF-8, bounded.
 std::string tidy(std::string_view text) {
@@ -35,17 +36,25 @@ std::string tidy(std::string_view text) {
 
 std::string_view type_of(int status) {
   switch (status) {
-    case 400: case 413: case 422: return "invalid_request_error";
-    case 404: return "not_found_error";
-    case 429: return "rate_limit_error";
-    case 503: return "unavailable_error";
-    default: return status < 500 ? "invalid_request_error" : "server_error";
+    case 400:
+    case 413:
+    case 422:
+      return "invalid_request_error";
+    case 404:
+      return "not_found_error";
+    case 429:
+      return "rate_limit_error";
+    case 503:
+      return "unavailable_error";
+    default:
+      return status < 500 ? "invalid_request_error" : "server_error";
   }
 }
 
 // For an error in a stream that names its type and no number.
 int status_of(std::string_view type, int otherwise) {
-  if (type == "invalid_request_error" || type == "exceed_context_size_error" || type == "BadRequestError") return 400;
+  if (type == "invalid_request_error" || type == "exceed_context_size_error" || type == "BadRequestError")
+    return 400;
   if (type == "not_found_error" || type == "NotFoundError") return 404;
   if (type == "rate_limit_error") return 429;
   if (type == "unavailable_error" || type == "overloaded_error" || type == "SERVICE_UNAVAILABLE") return 503;
@@ -65,7 +74,8 @@ std::optional<Tokens> number_after(std::string_view text, std::string_view marke
   return Tokens{n};
 }
 
-std::optional<Tokens> first_number_after(std::string_view text, std::initializer_list<std::string_view> markers) {
+std::optional<Tokens> first_number_after(std::string_view text,
+                                         std::initializer_list<std::string_view> markers) {
   for (const auto marker : markers) {
     if (const auto n = number_after(text, marker)) return n;
   }
@@ -89,8 +99,9 @@ void recognise_context(EngineError& error) {
                                               "model's context length (", "available context size ("});
   }
   if (!error.prompt) {
-    error.prompt = first_number_after(text, {"requested a total of ", "you requested ", "your request has ",
-                                             "prompt contains at least ", "prompt contains ", "The input (", "request ("});
+    error.prompt = first_number_after(
+        text, {"requested a total of ", "you requested ", "your request has ", "prompt contains at least ",
+               "prompt contains ", "The input (", "request ("});
   }
 }
 
@@ -145,7 +156,8 @@ EngineError from_object(json::Value object, int status) {
 }
 
 void finish(EngineError& error) {
-  if (error.message.empty()) error.message = fmt::format("the engine failed with status {} and no message", error.status);
+  if (error.message.empty())
+    error.message = fmt::format("the engine failed with status {} and no message", error.status);
   recognise_context(error);
   recognise_missing_model(error);
   error.retryable_elsewhere = retryable(error.status);
@@ -168,7 +180,8 @@ std::optional<Duration> retry_after(const http::Fields& fields) {
   for (const auto& field : fields.all()) {
     if (!http::equals_ignoring_case(field.name, "retry-after")) continue;
     int n = 0;
-    const auto [end, failure] = std::from_chars(field.value.data(), field.value.data() + field.value.size(), n);
+    const auto [end, failure] =
+        std::from_chars(field.value.data(), field.value.data() + field.value.size(), n);
     if (failure == std::errc{} && end == field.value.data() + field.value.size() && n >= 0) return n * 1s;
   }
   return {};

@@ -1,4 +1,5 @@
-// One shape for the many errors engines give: {"error":{...}}, {"error":"text"}, SGLang's flat object, FastAPI's
+// One shape for the many errors engines give: {"error":{...}}, {"error":"text"}, SGLang's flat object,
+// FastAPI's
 // {"detail":...}, plain text, HTML.
 #pragma once
 
@@ -19,8 +20,8 @@ struct EngineError {
   std::string code;     // may be empty
   std::string param;    // may be empty
   std::string message;  // never empty
-  // Another instance of the same model may do better, as long as no content went out. The engine saying that the
-  // request is wrong (400, 404, 413, 422) is not retried: it is wrong everywhere.
+  // Another instance of the same model may do better, as long as no content went out. The engine saying that
+  // the request is wrong (400, 404, 413, 422) is not retried: it is wrong everywhere.
   bool retryable_elsewhere = false;
   bool context_exceeded = false;
   std::optional<Tokens> prompt;   // what the request needed, where the engine said it

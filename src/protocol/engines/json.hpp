@@ -1,4 +1,5 @@
-// JSON as the drivers read it: whole small documents from engines, so simdjson's checked DOM. Private to this room.
+// JSON as the drivers read it: whole small documents from engines, so simdjson's checked DOM. Private to this
+// room.
 #pragma once
 
 #include <simdjson.h>

@@ -1,6 +1,7 @@
-// The Prometheus text format (version 0.0.4, and what of OpenMetrics engines write), read line by line without
-// copying. Strict in what counts as a sample, tolerant of everything else: a line that is none is skipped and counted,
-// because one odd line must not cost the figures around it. Linear in the text, and bounded.
+// The Prometheus text format (version 0.0.4, and what of OpenMetrics engines write), read line by line
+// without copying. Strict in what counts as a sample, tolerant of everything else: a line that is none is
+// skipped and counted, because one odd line must not cost the figures around it. Linear in the text, and
+// bounded.
 #pragma once
 
 #include <cstddef>

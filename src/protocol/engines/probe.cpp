@@ -1,5 +1,6 @@
-// The order of questions. /v1/models first: every kind answers it, without loading anything, and most sign it in
-// `owned_by`. Then what only that kind knows; for one that did not sign, a few questions that only one kind answers.
+// The order of questions. /v1/models first: every kind answers it, without loading anything, and most sign it
+// in `owned_by`. Then what only that kind knows; for one that did not sign, a few questions that only one
+// kind answers.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -112,18 +113,25 @@ std::optional<Probe::Step> Probe::step() const {
   static constexpr std::array vllm{Step::models, Step::metrics, Step::version, Step::health};
   static constexpr std::array llamacpp{Step::models, Step::props, Step::metrics};
   static constexpr std::array router{Step::models, Step::props};
-  static constexpr std::array sglang{Step::models, Step::server_info, Step::metrics, Step::loads, Step::health};
+  static constexpr std::array sglang{Step::models, Step::server_info, Step::metrics, Step::loads,
+                                     Step::health};
   static constexpr std::array ollama{Step::models, Step::ollama_version, Step::running_models};
   const auto steps = [&]() -> std::span<const Step> {
     if (!kind_known_) return unknown;
     switch (result_.kind) {
-      case EngineKind::vllm: return vllm;
-      case EngineKind::llamacpp: return llamacpp;
-      case EngineKind::llamacpp_router: return router;
-      case EngineKind::sglang: return sglang;
-      case EngineKind::ollama: return ollama;
+      case EngineKind::vllm:
+        return vllm;
+      case EngineKind::llamacpp:
+        return llamacpp;
+      case EngineKind::llamacpp_router:
+        return router;
+      case EngineKind::sglang:
+        return sglang;
+      case EngineKind::ollama:
+        return ollama;
       case EngineKind::transformers:
-      case EngineKind::openai: break;
+      case EngineKind::openai:
+        break;
     }
     return generic;
   }();
@@ -141,17 +149,27 @@ std::optional<EngineRequest> Probe::next() const {
     return EngineRequest{.method = "GET", .target = std::string(target), .timeout = timeout};
   };
   switch (*at) {
-    case Step::models: return get("/v1/models", 5s);
-    case Step::props: return get("/props", 5s);
-    case Step::metrics: return get("/metrics", 5s);
-    case Step::loads: return get("/v1/loads", 5s);
-    case Step::version: return get("/version", 5s);
-    case Step::health: return health_request(result_.kind);
-    case Step::server_info: return get("/server_info", 5s);
-    case Step::ollama_version: return get("/api/version", 5s);
-    case Step::running_models: return get("/api/ps", 5s);
+    case Step::models:
+      return get("/v1/models", 5s);
+    case Step::props:
+      return get("/props", 5s);
+    case Step::metrics:
+      return get("/metrics", 5s);
+    case Step::loads:
+      return get("/v1/loads", 5s);
+    case Step::version:
+      return get("/version", 5s);
+    case Step::health:
+      return health_request(result_.kind);
+    case Step::server_info:
+      return get("/server_info", 5s);
+    case Step::ollama_version:
+      return get("/api/version", 5s);
+    case Step::running_models:
+      return get("/api/ps", 5s);
     // transformers loads a model on POST; a GET there is 405 from it and 404 from everything else.
-    case Step::load_model: return get("/load_model", 5s);
+    case Step::load_model:
+      return get("/load_model", 5s);
   }
   return {};
 }
@@ -179,9 +197,12 @@ void Probe::answered(int status, const http::Fields& fields, std::string_view bo
   if (!at) return;
   taken_ |= 1u << static_cast<unsigned>(*at);
   switch (*at) {
-    case Step::models: return read_models(status, fields, body);
-    case Step::props: return read_props(status, body);
-    case Step::metrics: return read_metrics(status, body);
+    case Step::models:
+      return read_models(status, fields, body);
+    case Step::props:
+      return read_props(status, body);
+    case Step::metrics:
+      return read_metrics(status, body);
     case Step::loads:
       if (parse_stats(EngineKind::sglang, status, body)) result_.capabilities.metrics = true;
       return;
@@ -194,7 +215,8 @@ void Probe::answered(int status, const http::Fields& fields, std::string_view bo
     case Step::health:
       result_.health = asleep_ ? result_.health : parse_health(result_.kind, status, body);
       return;
-    case Step::server_info: return read_server_info(status, body);
+    case Step::server_info:
+      return read_server_info(status, body);
     case Step::ollama_version: {
       json::Document document;
       const auto value = status == 200 ? document.parse(body) : std::nullopt;
@@ -203,7 +225,8 @@ void Probe::answered(int status, const http::Fields& fields, std::string_view bo
       result_.version = json::text(*value, "version");
       return;
     }
-    case Step::running_models: return read_running_models(status, body);
+    case Step::running_models:
+      return read_running_models(status, body);
     case Step::load_model:
       identified(status == 405 ? EngineKind::transformers : EngineKind::openai);
       if (status == 405) result_.slots = 1;  // its batching is a flag that shows nowhere
@@ -223,7 +246,8 @@ void Probe::read_models(int status, const http::Fields& fields, std::string_view
       return stop(Readiness::loading, error.message);
     }
     if (status == 401 || status == 403) {
-      return stop(Readiness::down, fmt::format("it answers {} to /v1/models: it wants an api_key, or another one", status));
+      return stop(Readiness::down,
+                  fmt::format("it answers {} to /v1/models: it wants an api_key, or another one", status));
     }
     return stop(Readiness::down, fmt::format("it answers {} to /v1/models: {}", status, error.message));
   }
@@ -237,7 +261,8 @@ void Probe::read_models(int status, const http::Fields& fields, std::string_view
       result_.health = {Readiness::ready, {}};
       return;
     }
-    return stop(Readiness::down, "its /v1/models is not a list of models: is this an OpenAI-compatible server?");
+    return stop(Readiness::down,
+                "its /v1/models is not a list of models: is this an OpenAI-compatible server?");
   }
   for (const auto entry : *data) {
     auto model = read_model(entry);
@@ -266,7 +291,8 @@ void Probe::read_metrics(int status, std::string_view body) {
       const auto size = label_number(*sample, "block_size");
       if (size) result_.kv_block = Tokens{*size};
       std::int64_t capacity = 0;
-      if (blocks && size && !__builtin_mul_overflow(*blocks, *size, &capacity)) result_.kv_capacity = Tokens{capacity};
+      if (blocks && size && !__builtin_mul_overflow(*blocks, *size, &capacity))
+        result_.kv_capacity = Tokens{capacity};
     } else if (sample->name == "vllm:engine_sleep_state") {
       asleep_ = asleep_ || (sample->value > 0 && sample->label("sleep_state").value_or("awake") != "awake");
     } else if (sample->name == "sglang:max_total_num_tokens" && sample->value >= 1 && sample->value < 9e15) {
@@ -315,7 +341,8 @@ void Probe::read_server_info(int status, std::string_view body) {
   if (!states) return;
   std::int64_t sum = 0;
   for (const auto state : *states) {
-    sum += std::min<std::int64_t>(positive(state, "effective_max_running_requests_per_dp").value_or(0), 1'000'000);
+    sum += std::min<std::int64_t>(positive(state, "effective_max_running_requests_per_dp").value_or(0),
+                                  1'000'000);
   }
   if (!result_.slots) result_.slots = small(sum);
 }
@@ -338,13 +365,19 @@ void Probe::read_running_models(int status, std::string_view body) {
 EngineRequest health_request(EngineKind kind) {
   EngineRequest request;
   switch (kind) {
-    case EngineKind::openai: request.target = "/v1/models"; break;
-    case EngineKind::ollama: request.target = "/api/version"; break;
+    case EngineKind::openai:
+      request.target = "/v1/models";
+      break;
+    case EngineKind::ollama:
+      request.target = "/api/version";
+      break;
     case EngineKind::sglang:
       request.target = "/health";
       request.timeout = 25s;  // it generates a token, and says 503 itself after 20 s without one
       break;
-    default: request.target = "/health"; break;
+    default:
+      request.target = "/health";
+      break;
   }
   return request;
 }
@@ -352,7 +385,8 @@ EngineRequest health_request(EngineKind kind) {
 Health parse_health(EngineKind kind, int status, std::string_view body) {
   if (status >= 200 && status < 300) return {Readiness::ready, {}};
   // Not every OpenAI-compatible server lists its models, and being asked too often is a sign of life.
-  if (kind == EngineKind::openai && (status == 404 || status == 405 || status == 429)) return {Readiness::ready, {}};
+  if (kind == EngineKind::openai && (status == 404 || status == 405 || status == 429))
+    return {Readiness::ready, {}};
   const auto error = read_error(status, {}, body);
   const auto said = body.empty() ? fmt::format("its health check answers {}", status)
                                  : fmt::format("its health check answers {}: {}", status, error.message);

@@ -48,11 +48,15 @@ constexpr std::array sglang_rules{
 
 std::span<const Rule> rules_of(EngineKind kind) {
   switch (kind) {
-    case EngineKind::vllm: return vllm_rules;
+    case EngineKind::vllm:
+      return vllm_rules;
     case EngineKind::llamacpp:
-    case EngineKind::llamacpp_router: return llamacpp_rules;
-    case EngineKind::sglang: return sglang_rules;
-    default: return {};
+    case EngineKind::llamacpp_router:
+      return llamacpp_rules;
+    case EngineKind::sglang:
+      return sglang_rules;
+    default:
+      return {};
   }
 }
 
@@ -73,8 +77,8 @@ void add(std::optional<Count>& sum, std::optional<std::int64_t> more) {
   if (__builtin_add_overflow(n, *more, &n)) n = std::numeric_limits<std::int64_t>::max();
 }
 
-// SGLang breaks its figures down by priority beside an unlabelled total, and repeats some for every rank of one
-// engine: only the total and the first rank count. Data-parallel ranks are different requests and add up.
+// SGLang breaks its figures down by priority beside an unlabelled total, and repeats some for every rank of
+// one engine: only the total and the first rank count. Data-parallel ranks are different requests and add up.
 bool counts(EngineKind kind, const MetricSample& sample) {
   if (kind != EngineKind::sglang) return true;
   return sample.label("priority").value_or("").empty() && sample.label("tp_rank").value_or("0") == "0" &&
@@ -84,14 +88,21 @@ bool counts(EngineKind kind, const MetricSample& sample) {
 void note(EngineStats& stats, Figure figure, const MetricSample& sample) {
   const auto count = count_of(sample.value);
   switch (figure) {
-    case Figure::running: return add(stats.running, count);
-    case Figure::waiting: return add(stats.waiting, count);
-    case Figure::preemptions: return add(stats.preemptions, count);
-    case Figure::prompt: return add(stats.prompt_tokens, count);
-    case Figure::cached: return add(stats.cached_tokens, count);
-    case Figure::generated: return add(stats.generated_tokens, count);
+    case Figure::running:
+      return add(stats.running, count);
+    case Figure::waiting:
+      return add(stats.waiting, count);
+    case Figure::preemptions:
+      return add(stats.preemptions, count);
+    case Figure::prompt:
+      return add(stats.prompt_tokens, count);
+    case Figure::cached:
+      return add(stats.cached_tokens, count);
+    case Figure::generated:
+      return add(stats.generated_tokens, count);
     case Figure::kv_usage:
-      if (sample.value >= 0 && sample.value <= 1) stats.kv_usage = std::max(stats.kv_usage.value_or(0), sample.value);
+      if (sample.value >= 0 && sample.value <= 1)
+        stats.kv_usage = std::max(stats.kv_usage.value_or(0), sample.value);
       return;
     case Figure::sleep_state:
       if (sample.value > 0 && sample.label("sleep_state").value_or("awake") != "awake") stats.asleep = true;

@@ -12,14 +12,15 @@ namespace {
 
 using openai::Endpoint;
 
-// One per thread, because a parser's buffers cost more than a chunk's parse and a thousand streams need them in turn.
+// One per thread, because a parser's buffers cost more than a chunk's parse and a thousand streams need them
+// in turn.
 json::Document& scratch() {
   thread_local json::Document document;
   return document;
 }
 
-// Did this delta bring something a reader would see? Whatever it is called: content, reasoning, tool_calls, refusal,
-// audio; engines keep inventing names.
+// Did this delta bring something a reader would see? Whatever it is called: content, reasoning, tool_calls,
+// refusal, audio; engines keep inventing names.
 bool brings_content(json::Value delta) {
   const auto members = json::as<json::Object>(delta);
   if (!members) return false;
@@ -57,11 +58,12 @@ std::optional<openai::Usage> read_usage(json::Value holder) {
   return out;
 }
 
-// vLLM ends choices with "abort" when it is put to sleep under them, and with "error" when it fails: no client asked
-// for either.
+// vLLM ends choices with "abort" when it is put to sleep under them, and with "error" when it fails: no
+// client asked for either.
 std::optional<EngineError> failure_in(std::string_view finish_reason) {
   if (finish_reason != "abort" && finish_reason != "error") return {};
-  auto error = connection_error(fmt::format("the engine gave the request up (finish_reason \"{}\")", finish_reason));
+  auto error =
+      connection_error(fmt::format("the engine gave the request up (finish_reason \"{}\")", finish_reason));
   error.status = 503;
   error.code = "engine_aborted";
   return error;
@@ -80,7 +82,8 @@ bool is_done(std::string_view data) {
 }
 
 EngineError not_understood(std::string_view data) {
-  auto error = connection_error(fmt::format("the engine sent something that is not JSON: {}", data.substr(0, 200)));
+  auto error =
+      connection_error(fmt::format("the engine sent something that is not JSON: {}", data.substr(0, 200)));
   error.code = "engine_garbage";
   return error;
 }
@@ -106,10 +109,13 @@ EventIs StreamJudge::event(std::string_view data) {
   }
   switch (endpoint_) {
     case Endpoint::chat:
-    case Endpoint::completions: return choices_event(*document);
-    case Endpoint::responses: return responses_event(*document);
+    case Endpoint::completions:
+      return choices_event(*document);
+    case Endpoint::responses:
+      return responses_event(*document);
     case Endpoint::embeddings:
-    case Endpoint::opaque: break;
+    case Endpoint::opaque:
+      break;
   }
   return note_content();
 }
@@ -188,24 +194,28 @@ std::optional<EngineError> StreamJudge::missing(bool clean, std::string_view res
   const bool choices = endpoint_ == Endpoint::chat || endpoint_ == Endpoint::completions;
   if (done_) {
     if (!choices || all_choices_finished()) return {};
-    return connection_error("the engine's stream ended with [DONE] but without a finish_reason for every choice");
+    return connection_error(
+        "the engine's stream ended with [DONE] but without a finish_reason for every choice");
   }
   if (!blank(rest)) {
-    // Text that is no event: an error object where a stream was due, or the llama.cpp router's "proxy error: ...",
-    // which is followed by a clean end.
+    // Text that is no event: an error object where a stream was due, or the llama.cpp router's "proxy error:
+    // ...", which is followed by a clean end.
     if (auto error = find_error(rest, 502)) return error;
     return connection_error(fmt::format("the engine's stream broke off with: {}", rest.substr(0, 200)));
   }
   if (!clean) return connection_error("the engine's stream was cut off");
   if (choices) {
     if (!all_choices_finished()) return connection_error("the engine's stream ended without a finish_reason");
-    return done_marker_ ? std::optional(connection_error("the engine's stream ended without [DONE]")) : std::nullopt;
+    return done_marker_ ? std::optional(connection_error("the engine's stream ended without [DONE]"))
+                        : std::nullopt;
   }
-  if (endpoint_ == Endpoint::responses) return connection_error("the engine's stream ended before its response was complete");
+  if (endpoint_ == Endpoint::responses)
+    return connection_error("the engine's stream ended before its response was complete");
   return {};
 }
 
-Outcome judge_body(Endpoint endpoint, int status, const http::Fields& fields, std::string_view body, bool clean) {
+Outcome judge_body(Endpoint endpoint, int status, const http::Fields& fields, std::string_view body,
+                   bool clean) {
   Outcome outcome;
   const auto failed = [&](EngineError error) {
     outcome.error = std::move(error);
@@ -219,11 +229,13 @@ Outcome judge_body(Endpoint endpoint, int status, const http::Fields& fields, st
     if (auto error = find_error(*document, 502)) return failed(std::move(*error));
     outcome.usage = read_usage(*document);
   }
-  if (endpoint != Endpoint::opaque && (!document || !document->is_object())) return failed(not_understood(body));
+  if (endpoint != Endpoint::opaque && (!document || !document->is_object()))
+    return failed(not_understood(body));
 
   if (endpoint == Endpoint::chat || endpoint == Endpoint::completions) {
     const auto choices = json::get<json::Array>(*document, "choices");
-    if (!choices || choices->begin() == choices->end()) return failed(connection_error("the engine's answer has no choices"));
+    if (!choices || choices->begin() == choices->end())
+      return failed(connection_error("the engine's answer has no choices"));
     for (const auto choice : *choices) {
       const auto reason = json::text(choice, "finish_reason");
       if (auto failure = failure_in(reason)) return failed(std::move(*failure));

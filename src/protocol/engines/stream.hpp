@@ -1,6 +1,6 @@
-// The truth about an answer: was it whole? A status of 200 and a clean end of the body do not say so: engines put
-// errors into the stream, die in the middle of it, or (llama.cpp's router) write `proxy error: ...` where an event
-// should be and end cleanly.
+// The truth about an answer: was it whole? A status of 200 and a clean end of the body do not say so: engines
+// put errors into the stream, die in the middle of it, or (llama.cpp's router) write `proxy error: ...` where
+// an event should be and end cleanly.
 #pragma once
 
 #include <cstdint>
@@ -27,28 +27,28 @@ struct Outcome {
   std::optional<openai::Usage> usage;
 };
 
-// What one event is to the relay. Until the first `content` (or `done`) everything is held back, so that a failure
-// can still be retried on another instance.
+// What one event is to the relay. Until the first `content` (or `done`) everything is held back, so that a
+// failure can still be retried on another instance.
 enum class EventIs : std::uint8_t {
-  empty,     // a role-only or empty delta: nothing a reader would see
-  content,   // a non-empty delta: text, reasoning, a tool call, a refusal, audio
-  finish,    // carries a finish_reason and no content
-  usage,     // choices is empty and usage is there
-  done,      // [DONE]
-  error,     // the engine says that it failed; see outcome's error
-  garbage,   // not what this API sends
+  empty,    // a role-only or empty delta: nothing a reader would see
+  content,  // a non-empty delta: text, reasoning, a tool call, a refusal, audio
+  finish,   // carries a finish_reason and no content
+  usage,    // choices is empty and usage is there
+  done,     // [DONE]
+  error,    // the engine says that it failed; see outcome's error
+  garbage,  // not what this API sends
 };
 
-// Feed every event's data in order (a comment has none and need not be fed), then end() exactly once. What follows the
-// end (done or error) is not looked at.
+// Feed every event's data in order (a comment has none and need not be fed), then end() exactly once. What
+// follows the end (done or error) is not looked at.
 class StreamJudge {
  public:
   StreamJudge(const Capabilities& capabilities, openai::Endpoint endpoint)
       : done_marker_(capabilities.done_marker), endpoint_(endpoint) {}
 
   EventIs event(std::string_view data);
-  // `clean`: the body ended as HTTP says it should (last chunk, Content-Length). `rest`: bytes after the last whole
-  // event, SseScanner::rest().
+  // `clean`: the body ended as HTTP says it should (last chunk, Content-Length). `rest`: bytes after the last
+  // whole event, SseScanner::rest().
   Outcome end(bool clean, std::string_view rest);
 
   bool content_seen() const { return content_; }
@@ -78,6 +78,7 @@ class StreamJudge {
 };
 
 // The same for an answer in one piece.
-Outcome judge_body(openai::Endpoint endpoint, int status, const http::Fields& fields, std::string_view body, bool clean);
+Outcome judge_body(openai::Endpoint endpoint, int status, const http::Fields& fields, std::string_view body,
+                   bool clean);
 
 }  // namespace qlm::engines

@@ -5,10 +5,13 @@
 namespace qlm::engines {
 namespace {
 
-constexpr EngineKind every_kind[] = {EngineKind::openai,    EngineKind::vllm,   EngineKind::llamacpp,    EngineKind::llamacpp_router,
-                                     EngineKind::sglang,    EngineKind::ollama, EngineKind::transformers};
+constexpr EngineKind every_kind[] = {EngineKind::openai,          EngineKind::vllm,   EngineKind::llamacpp,
+                                     EngineKind::llamacpp_router, EngineKind::sglang, EngineKind::ollama,
+                                     EngineKind::transformers};
 
-DispatchRewrite rewritten(EngineKind kind, DispatchFacts facts) { return rewrite(kind, capabilities(kind), facts); }
+DispatchRewrite rewritten(EngineKind kind, DispatchFacts facts) {
+  return rewrite(kind, capabilities(kind), facts);
+}
 
 TEST(Dispatch, KindsAreSpelledTheSameBothWays) {
   for (const auto kind : every_kind) EXPECT_EQ(engine_kind(to_string(kind)), kind);

@@ -72,9 +72,17 @@ TEST(MetricsText, AllowsTimestampsExemplarsBlanksCarriageReturnsAndATrailingComm
 
 TEST(MetricsText, CountsWhatIsNoSampleAndGoesOn) {
   const char* const garbage[] = {
-      "<html>",       "a",           "a b",          "a{x=\"1\" 1",  "a{x=1} 1",    "a{x=\"1\"}",    "a{=\"1\"} 1",
-      "a{x=\"\\q\"} 1", "a{x=\"1",     "a 1 2 3",      "a nan",        "a infinity",  "a 0x10",        "a 1.5.2",
-      "1a 1",         "a --1",       "a +-1",        "a{x=\"1\"y=\"2\"} 1", "a 1e999", "{x=\"1\"} 1",  "a{,} 1",
+      "<html>",      "a",
+      "a b",         "a{x=\"1\" 1",
+      "a{x=1} 1",    "a{x=\"1\"}",
+      "a{=\"1\"} 1", "a{x=\"\\q\"} 1",
+      "a{x=\"1",     "a 1 2 3",
+      "a nan",       "a infinity",
+      "a 0x10",      "a 1.5.2",
+      "1a 1",        "a --1",
+      "a +-1",       "a{x=\"1\"y=\"2\"} 1",
+      "a 1e999",     "{x=\"1\"} 1",
+      "a{,} 1",
   };
   for (const auto* line : garbage) {
     SCOPED_TRACE(line);

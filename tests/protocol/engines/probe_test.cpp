@@ -1,5 +1,5 @@
-// Each engine as a table of what it answers to which path; the probe is walked through it. llama.cpp's answers were
-// taken from a running server; the others' were written after their sources.
+// Each engine as a table of what it answers to which path; the probe is walked through it. llama.cpp's
+// answers were taken from a running server; the others' were written after their sources.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -22,7 +22,8 @@ struct Walk {
 };
 
 // A path that is not in the table is answered as the engine answers unknown paths.
-Walk walk(const std::map<std::string, Answer>& engine, Probe probe = {}, const Answer& otherwise = {404, R"({"detail":"Not Found"})"}) {
+Walk walk(const std::map<std::string, Answer>& engine, Probe probe = {},
+          const Answer& otherwise = {404, R"({"detail":"Not Found"})"}) {
   Walk out;
   while (const auto ask = probe.next()) {
     EXPECT_EQ(ask->method, "GET") << "a probe must change nothing";
@@ -55,7 +56,10 @@ const std::string vllm_metrics =
     "vllm:cache_config_info{block_size=\"16\",cache_dtype=\"auto\",num_gpu_blocks=\"2000\"} 1.0\n";
 
 TEST(Probe, KnowsVllmAndReadsItsModelsAndKvCache) {
-  const auto [r, asked] = walk({{"/v1/models", {200, vllm_models}}, {"/metrics", {200, vllm_metrics}}, {"/version", {200, R"({"version":"0.29.0"})"}}, {"/health", {200, ""}}});
+  const auto [r, asked] = walk({{"/v1/models", {200, vllm_models}},
+                                {"/metrics", {200, vllm_metrics}},
+                                {"/version", {200, R"({"version":"0.29.0"})"}},
+                                {"/health", {200, ""}}});
   EXPECT_EQ(asked, (Paths{"/v1/models", "/metrics", "/version", "/health"}));
   EXPECT_EQ(r.kind, EngineKind::vllm);
   EXPECT_EQ(r.health.readiness, Readiness::ready);
@@ -73,21 +77,29 @@ TEST(Probe, KnowsVllmAndReadsItsModelsAndKvCache) {
 }
 
 TEST(Probe, TakesAwayWhatThisVllmLacks) {
-  const auto r = walk({{"/v1/models", {200, vllm_models}}, {"/metrics", {200, "python_info 1\n"}}, {"/health", {200, ""}}}).result;
+  const auto r = walk({{"/v1/models", {200, vllm_models}},
+                       {"/metrics", {200, "python_info 1\n"}},
+                       {"/health", {200, ""}}})
+                     .result;
   EXPECT_EQ(r.kind, EngineKind::vllm);
   EXPECT_FALSE(r.capabilities.metrics || r.capabilities.kv_metrics);
   EXPECT_EQ(r.health.readiness, Readiness::ready);
 }
 
 TEST(Probe, AVllmWhoseEngineDiedIsDown) {
-  const auto r = walk({{"/v1/models", {200, vllm_models}}, {"/metrics", {200, vllm_metrics}}, {"/health", {503, ""}}}).result;
+  const auto r =
+      walk({{"/v1/models", {200, vllm_models}}, {"/metrics", {200, vllm_metrics}}, {"/health", {503, ""}}})
+          .result;
   EXPECT_EQ(r.health.readiness, Readiness::down);
   EXPECT_FALSE(r.health.reason.empty());
 }
 
 TEST(Probe, AVllmAsleepIsNotReadyThoughItsHealthSaysSo) {
   const auto r = walk({{"/v1/models", {200, vllm_models}},
-                       {"/metrics", {200, "vllm:engine_sleep_state{sleep_state=\"awake\"} 0.0\nvllm:engine_sleep_state{sleep_state=\"weights_offloaded\"} 1.0\n"}},
+                       {"/metrics",
+                        {200,
+                         "vllm:engine_sleep_state{sleep_state=\"awake\"} "
+                         "0.0\nvllm:engine_sleep_state{sleep_state=\"weights_offloaded\"} 1.0\n"}},
                        {"/health", {200, ""}}})
                      .result;
   EXPECT_EQ(r.health.readiness, Readiness::loading);
@@ -95,11 +107,15 @@ TEST(Probe, AVllmAsleepIsNotReadyThoughItsHealthSaysSo) {
   EXPECT_EQ(r.models[0].residency, Residency::asleep);
 }
 
-const std::string llama_models = R"({"models":[{"name":"tiny-a.gguf"}],"object":"list","data":[{"id":"tiny-a.gguf","aliases":["tiny-a.gguf","tiny"],"tags":[],"object":"model","created":1,"owned_by":"llamacpp","meta":{"vocab_type":2,"n_vocab":771,"n_ctx":2048,"n_ctx_train":8192,"n_embd":64,"n_params":1,"size":1}}]})";
-const std::string llama_props = R"({"default_generation_settings":{"id":0,"n_ctx":2048,"params":{}},"total_slots":4,"model_path":"tiny-a.gguf","build_info":"b11669-Debian","is_sleeping":false})";
+const std::string llama_models =
+    R"({"models":[{"name":"tiny-a.gguf"}],"object":"list","data":[{"id":"tiny-a.gguf","aliases":["tiny-a.gguf","tiny"],"tags":[],"object":"model","created":1,"owned_by":"llamacpp","meta":{"vocab_type":2,"n_vocab":771,"n_ctx":2048,"n_ctx_train":8192,"n_embd":64,"n_params":1,"size":1}}]})";
+const std::string llama_props =
+    R"({"default_generation_settings":{"id":0,"n_ctx":2048,"params":{}},"total_slots":4,"model_path":"tiny-a.gguf","build_info":"b11669-Debian","is_sleeping":false})";
 
 TEST(Probe, KnowsLlamaCppAndReadsItsSlots) {
-  const auto [r, asked] = walk({{"/v1/models", {200, llama_models}}, {"/props", {200, llama_props}}, {"/metrics", {200, "llamacpp:requests_processing 0\n"}}});
+  const auto [r, asked] = walk({{"/v1/models", {200, llama_models}},
+                                {"/props", {200, llama_props}},
+                                {"/metrics", {200, "llamacpp:requests_processing 0\n"}}});
   EXPECT_EQ(asked, (Paths{"/v1/models", "/props", "/metrics"}));
   EXPECT_EQ(r.kind, EngineKind::llamacpp);
   EXPECT_EQ(r.slots, 4);
@@ -112,9 +128,14 @@ TEST(Probe, KnowsLlamaCppAndReadsItsSlots) {
 }
 
 TEST(Probe, ALlamaCppWithoutMetricsHasNoneToAsk) {
-  const auto r = walk({{"/v1/models", {200, llama_models}}, {"/props", {200, llama_props}},
-                       {"/metrics", {501, R"({"error":{"code":501,"message":"This server does not support metrics endpoint. Start it with `--metrics`","type":"not_supported_error"}})"}}})
-                     .result;
+  const auto r =
+      walk(
+          {{"/v1/models", {200, llama_models}},
+           {"/props", {200, llama_props}},
+           {"/metrics",
+            {501,
+             R"({"error":{"code":501,"message":"This server does not support metrics endpoint. Start it with `--metrics`","type":"not_supported_error"}})"}}})
+          .result;
   EXPECT_FALSE(stats_request(r.kind, r.capabilities));
   EXPECT_EQ(r.health.readiness, Readiness::ready);
 }
@@ -129,13 +150,14 @@ TEST(Probe, ALlamaCppThatLoadsIsLoadingAndAskedNothingMore) {
 }
 
 TEST(Probe, KnowsTheRouterAndNeverMakesItLoad) {
-  const auto [r, asked] = walk({{"/v1/models", {200, R"({"object":"list","data":[
+  const auto [r, asked] =
+      walk({{"/v1/models", {200, R"({"object":"list","data":[
       {"id":"a","object":"model","owned_by":"llamacpp","status":{"value":"loaded","args":[]},"context_length":8192},
       {"id":"b","object":"model","owned_by":"llamacpp","status":{"value":"unloaded"}},
       {"id":"c","object":"model","owned_by":"llamacpp","status":{"value":"unloaded","failed":true,"exit_code":1}},
       {"id":"d","object":"model","owned_by":"llamacpp","status":{"value":"loading"}},
       {"id":"e","object":"model","owned_by":"llamacpp","status":{"value":"sleeping"}}]})"}},
-                                {"/props", {200, R"({"role":"router","max_instances":4,"models_autoload":true})"}}});
+            {"/props", {200, R"({"role":"router","max_instances":4,"models_autoload":true})"}}});
   EXPECT_EQ(asked, (Paths{"/v1/models", "/props"}));
   EXPECT_EQ(r.kind, EngineKind::llamacpp_router);
   ASSERT_EQ(r.models.size(), 5u);
@@ -148,13 +170,18 @@ TEST(Probe, KnowsTheRouterAndNeverMakesItLoad) {
   EXPECT_TRUE(r.capabilities.checks_model && r.capabilities.loads_models);
 }
 
-const std::string sglang_models = R"({"object":"list","data":[{"id":"llama","object":"model","created":1,"owned_by":"sglang","root":"llama","parent":null,"max_model_len":8192}]})";
+const std::string sglang_models =
+    R"({"object":"list","data":[{"id":"llama","object":"model","created":1,"owned_by":"sglang","root":"llama","parent":null,"max_model_len":8192}]})";
 
 TEST(Probe, KnowsSglangAndReadsItsLimits) {
-  const auto [r, asked] = walk({{"/v1/models", {200, sglang_models}},
-                                {"/server_info", {200, R"({"max_running_requests":48,"max_total_num_tokens":100000,"enable_priority_scheduling":true,"version":"0.5"})"}},
-                                {"/metrics", {200, "sglang:num_running_reqs{model_name=\"llama\"} 0\nsglang:max_total_num_tokens 120000\n"}},
-                                {"/health", {200, ""}}});
+  const auto [r, asked] = walk(
+      {{"/v1/models", {200, sglang_models}},
+       {"/server_info",
+        {200,
+         R"({"max_running_requests":48,"max_total_num_tokens":100000,"enable_priority_scheduling":true,"version":"0.5"})"}},
+       {"/metrics",
+        {200, "sglang:num_running_reqs{model_name=\"llama\"} 0\nsglang:max_total_num_tokens 120000\n"}},
+       {"/health", {200, ""}}});
   EXPECT_EQ(asked, (Paths{"/v1/models", "/server_info", "/metrics", "/health"}));
   EXPECT_EQ(r.kind, EngineKind::sglang);
   EXPECT_EQ(r.slots, 48);
@@ -164,11 +191,15 @@ TEST(Probe, KnowsSglangAndReadsItsLimits) {
 }
 
 TEST(Probe, ASglangWithoutMetricsIsAskedForItsLoads) {
-  const auto r = walk({{"/v1/models", {200, sglang_models}},
-                       {"/server_info", {200, R"({"max_running_requests":null,"internal_states":[{"effective_max_running_requests_per_dp":20},{"effective_max_running_requests_per_dp":20}]})"}},
-                       {"/v1/loads", {200, R"({"loads":[{"dp_rank":0,"num_running_reqs":0,"num_waiting_reqs":0}]})"}},
-                       {"/health", {503, ""}}})
-                     .result;
+  const auto r =
+      walk(
+          {{"/v1/models", {200, sglang_models}},
+           {"/server_info",
+            {200,
+             R"({"max_running_requests":null,"internal_states":[{"effective_max_running_requests_per_dp":20},{"effective_max_running_requests_per_dp":20}]})"}},
+           {"/v1/loads", {200, R"({"loads":[{"dp_rank":0,"num_running_reqs":0,"num_waiting_reqs":0}]})"}},
+           {"/health", {503, ""}}})
+          .result;
   EXPECT_EQ(r.slots, 40);
   EXPECT_EQ(r.capabilities.priority, PriorityOrder::none);
   EXPECT_EQ(stats_request(r.kind, r.capabilities)->target, "/v1/loads");
@@ -176,10 +207,14 @@ TEST(Probe, ASglangWithoutMetricsIsAskedForItsLoads) {
 }
 
 TEST(Probe, KnowsOllamaByItsVersionAndWhatItHasLoaded) {
-  const auto [r, asked] = walk({{"/v1/models", {200, R"({"object":"list","data":[{"id":"llama3:latest","object":"model","created":1,"owned_by":"library"},{"id":"qwen:7b","object":"model","created":1,"owned_by":"library"}]})"}},
-                                {"/api/version", {200, R"({"version":"0.12.0"})"}},
-                                {"/api/ps", {200, R"({"models":[{"name":"qwen:7b","model":"qwen:7b","size":1,"context_length":4096}]})"}}},
-                               {}, {404, "404 page not found"});
+  const auto [r, asked] = walk(
+      {{"/v1/models",
+        {200,
+         R"({"object":"list","data":[{"id":"llama3:latest","object":"model","created":1,"owned_by":"library"},{"id":"qwen:7b","object":"model","created":1,"owned_by":"library"}]})"}},
+       {"/api/version", {200, R"({"version":"0.12.0"})"}},
+       {"/api/ps",
+        {200, R"({"models":[{"name":"qwen:7b","model":"qwen:7b","size":1,"context_length":4096}]})"}}},
+      {}, {404, "404 page not found"});
   EXPECT_EQ(asked, (Paths{"/v1/models", "/metrics", "/api/version", "/api/ps"}));
   EXPECT_EQ(r.kind, EngineKind::ollama);
   EXPECT_EQ(r.models[0].residency, Residency::unloaded);
@@ -189,23 +224,31 @@ TEST(Probe, KnowsOllamaByItsVersionAndWhatItHasLoaded) {
 }
 
 TEST(Probe, AnOllamaWithoutModelsIsReadyAndEmpty) {
-  const auto r = walk({{"/v1/models", {200, R"({"object":"list","data":null})"}}, {"/api/version", {200, R"({"version":"0.12.0"})"}}}).result;
+  const auto r = walk({{"/v1/models", {200, R"({"object":"list","data":null})"}},
+                       {"/api/version", {200, R"({"version":"0.12.0"})"}}})
+                     .result;
   EXPECT_EQ(r.kind, EngineKind::ollama);
   EXPECT_EQ(r.health.readiness, Readiness::ready);
   EXPECT_TRUE(r.models.empty());
 }
 
 TEST(Probe, KnowsTransformersByAPathOnlyItHasWithoutLoadingAnything) {
-  const auto r = walk({{"/v1/models", {200, R"({"object":"list","data":[{"id":"Qwen/Qwen2.5-0.5B","owned_by":"Qwen","object":"model","created":1}]})"}},
-                       {"/load_model", {405, R"({"detail":"Method Not Allowed"})"}}})
-                     .result;
+  const auto r =
+      walk(
+          {{"/v1/models",
+            {200,
+             R"({"object":"list","data":[{"id":"Qwen/Qwen2.5-0.5B","owned_by":"Qwen","object":"model","created":1}]})"}},
+           {"/load_model", {405, R"({"detail":"Method Not Allowed"})"}}})
+          .result;
   EXPECT_EQ(r.kind, EngineKind::transformers);
   EXPECT_EQ(r.slots, 1);
   EXPECT_FALSE(r.capabilities.stream_usage);
 }
 
 TEST(Probe, AnythingElseIsGeneric) {
-  const auto r = walk({{"/v1/models", {200, R"({"data":[{"id":"gpt","owned_by":"somebody","context_window":131072}]})"}}}).result;
+  const auto r = walk({{"/v1/models",
+                        {200, R"({"data":[{"id":"gpt","owned_by":"somebody","context_window":131072}]})"}}})
+                     .result;
   EXPECT_EQ(r.kind, EngineKind::openai);
   EXPECT_EQ(r.health.readiness, Readiness::ready);
   EXPECT_EQ(r.models[0].context, Tokens{131072});
@@ -216,7 +259,9 @@ TEST(Probe, AnythingElseIsGeneric) {
 }
 
 TEST(Probe, AnEngineThatDoesNotSignIsKnownByItsMetrics) {
-  const auto [r, asked] = walk({{"/v1/models", {200, R"({"data":[{"id":"m","owned_by":"acme"}]})"}}, {"/metrics", {200, vllm_metrics}}, {"/health", {200, ""}}});
+  const auto [r, asked] = walk({{"/v1/models", {200, R"({"data":[{"id":"m","owned_by":"acme"}]})"}},
+                                {"/metrics", {200, vllm_metrics}},
+                                {"/health", {200, ""}}});
   EXPECT_EQ(r.kind, EngineKind::vllm);
   EXPECT_EQ(r.kv_capacity, Tokens{32000});
   EXPECT_EQ(asked, (Paths{"/v1/models", "/metrics", "/version", "/health"}));
@@ -243,10 +288,16 @@ TEST(Probe, SaysInASentenceWhyAnEngineCannotBeUsed) {
   };
   const Case cases[] = {
       {{0, ""}, Readiness::down, "connection refused"},
-      {{401, R"({"error":"Unauthorized"})"}, Readiness::down, "it answers 401 to /v1/models: it wants an api_key, or another one"},
+      {{401, R"({"error":"Unauthorized"})"},
+       Readiness::down,
+       "it answers 401 to /v1/models: it wants an api_key, or another one"},
       {{500, "oops"}, Readiness::down, "it answers 500 to /v1/models: oops"},
-      {{200, "<html>hello</html>"}, Readiness::down, "its /v1/models is not a list of models: is this an OpenAI-compatible server?"},
-      {{200, R"({"data":"x"})"}, Readiness::down, "its /v1/models is not a list of models: is this an OpenAI-compatible server?"},
+      {{200, "<html>hello</html>"},
+       Readiness::down,
+       "its /v1/models is not a list of models: is this an OpenAI-compatible server?"},
+      {{200, R"({"data":"x"})"},
+       Readiness::down,
+       "its /v1/models is not a list of models: is this an OpenAI-compatible server?"},
       {{503, ""}, Readiness::loading, "the engine failed with status 503 and no message"},
   };
   for (const auto& c : cases) {
@@ -259,8 +310,10 @@ TEST(Probe, SaysInASentenceWhyAnEngineCannotBeUsed) {
 
 TEST(Probe, OddAnswersAfterTheModelListCostNothingButTheirFacts) {
   for (const auto& models : {vllm_models, llama_models, sglang_models}) {
-    for (const auto* body : {"", "{}", "[]", "null", "7", "{\"total_slots\":\"4\"}", "{\"total_slots\":-1,\"max_running_requests\":99999999999}",
-                             "{\"internal_states\":[1,{}],\"loads\":{}}", "<html>", "vllm:cache_config_info{block_size=\"x\",num_gpu_blocks=\"-5\"} 1\n"}) {
+    for (const auto* body : {"", "{}", "[]", "null", "7", "{\"total_slots\":\"4\"}",
+                             "{\"total_slots\":-1,\"max_running_requests\":99999999999}",
+                             "{\"internal_states\":[1,{}],\"loads\":{}}", "<html>",
+                             "vllm:cache_config_info{block_size=\"x\",num_gpu_blocks=\"-5\"} 1\n"}) {
       const auto r = walk({{"/v1/models", {200, models}}, {"/health", {200, ""}}}, {}, {200, body}).result;
       EXPECT_EQ(r.health.readiness, Readiness::ready) << body;
       EXPECT_EQ(r.slots, std::nullopt) << body;
@@ -270,7 +323,12 @@ TEST(Probe, OddAnswersAfterTheModelListCostNothingButTheirFacts) {
 }
 
 TEST(Probe, AListWithOddEntriesKeepsTheGoodOnes) {
-  const auto r = walk({{"/v1/models", {200, R"({"data":[1,null,{},{"id":5},{"id":""},{"id":"good","max_model_len":-3,"aliases":[7,"g"]}]})"}}}).result;
+  const auto r =
+      walk(
+          {{"/v1/models",
+            {200,
+             R"({"data":[1,null,{},{"id":5},{"id":""},{"id":"good","max_model_len":-3,"aliases":[7,"g"]}]})"}}})
+          .result;
   ASSERT_EQ(r.models.size(), 1u);
   EXPECT_EQ(r.models[0].id, "good");
   EXPECT_EQ(r.models[0].context, std::nullopt);
@@ -278,15 +336,20 @@ TEST(Probe, AListWithOddEntriesKeepsTheGoodOnes) {
 }
 
 TEST(Health, MeansWhatEachEngineMeansByIt) {
-  const auto readiness = [](EngineKind kind, int status, std::string_view body) { return parse_health(kind, status, body).readiness; };
+  const auto readiness = [](EngineKind kind, int status, std::string_view body) {
+    return parse_health(kind, status, body).readiness;
+  };
   EXPECT_EQ(readiness(EngineKind::vllm, 200, ""), Readiness::ready);
   EXPECT_EQ(readiness(EngineKind::vllm, 503, ""), Readiness::down);  // it refuses connections while it loads
-  EXPECT_EQ(readiness(EngineKind::llamacpp, 503, R"({"error":{"message":"Loading model","type":"unavailable_error","code":503}})"), Readiness::loading);
+  EXPECT_EQ(readiness(EngineKind::llamacpp, 503,
+                      R"({"error":{"message":"Loading model","type":"unavailable_error","code":503}})"),
+            Readiness::loading);
   EXPECT_EQ(readiness(EngineKind::sglang, 503, ""), Readiness::loading);
   EXPECT_EQ(readiness(EngineKind::openai, 404, ""), Readiness::ready);
   EXPECT_EQ(readiness(EngineKind::openai, 401, ""), Readiness::down);
   EXPECT_EQ(readiness(EngineKind::llamacpp, 500, ""), Readiness::down);
-  EXPECT_EQ(parse_health(EngineKind::llamacpp, 503, R"({"error":{"message":"Loading model"}})").reason, "its health check answers 503: Loading model");
+  EXPECT_EQ(parse_health(EngineKind::llamacpp, 503, R"({"error":{"message":"Loading model"}})").reason,
+            "its health check answers 503: Loading model");
   EXPECT_TRUE(parse_health(EngineKind::vllm, 200, "").reason.empty());
   EXPECT_EQ(health_request(EngineKind::ollama).target, "/api/version");
 }

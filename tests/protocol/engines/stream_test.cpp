@@ -1,5 +1,6 @@
-// Transcripts after what each engine writes, and every way they were seen or read to break off. Those of llama.cpp
-// were seen on a running server; those of vLLM, SGLang, Ollama, transformers and the router were read from sources.
+// Transcripts after what each engine writes, and every way they were seen or read to break off. Those of
+// llama.cpp were seen on a running server; those of vLLM, SGLang, Ollama, transformers and the router were
+// read from sources.
 #include "protocol/engines/stream.hpp"
 
 #include <gtest/gtest.h>
@@ -14,10 +15,13 @@ using openai::Endpoint;
 using Kind = Outcome::Kind;
 using Events = std::vector<std::string>;
 
-const std::string role = R"({"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]})";
-const std::string hello = R"({"id":"c","choices":[{"index":0,"delta":{"content":"Hello"},"finish_reason":null}]})";
+const std::string role =
+    R"({"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]})";
+const std::string hello =
+    R"({"id":"c","choices":[{"index":0,"delta":{"content":"Hello"},"finish_reason":null}]})";
 const std::string stop = R"({"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]})";
-const std::string usage = R"({"id":"c","choices":[],"usage":{"prompt_tokens":30,"completion_tokens":4,"total_tokens":34,"prompt_tokens_details":{"cached_tokens":16}}})";
+const std::string usage =
+    R"({"id":"c","choices":[],"usage":{"prompt_tokens":30,"completion_tokens":4,"total_tokens":34,"prompt_tokens_details":{"cached_tokens":16}}})";
 const std::string done = "[DONE]";
 
 struct Judged {
@@ -25,7 +29,8 @@ struct Judged {
   std::vector<EventIs> events;
 };
 
-Judged judge(EngineKind kind, const Events& events, bool clean = true, std::string_view rest = {}, Endpoint endpoint = Endpoint::chat) {
+Judged judge(EngineKind kind, const Events& events, bool clean = true, std::string_view rest = {},
+             Endpoint endpoint = Endpoint::chat) {
   StreamJudge judge(capabilities(kind), endpoint);
   Judged out;
   for (const auto& event : events) out.events.push_back(judge.event(event));
@@ -35,11 +40,12 @@ Judged judge(EngineKind kind, const Events& events, bool clean = true, std::stri
 }
 
 TEST(StreamTruth, AWholeStreamIsCompleteOnEveryEngineThatEndsWithDone) {
-  for (const auto kind : {EngineKind::openai, EngineKind::vllm, EngineKind::llamacpp, EngineKind::llamacpp_router, EngineKind::sglang,
-                          EngineKind::ollama}) {
+  for (const auto kind : {EngineKind::openai, EngineKind::vllm, EngineKind::llamacpp,
+                          EngineKind::llamacpp_router, EngineKind::sglang, EngineKind::ollama}) {
     const auto [outcome, events] = judge(kind, {role, hello, stop, usage, done});
     EXPECT_EQ(outcome.kind, Kind::complete) << to_string(kind);
-    EXPECT_EQ(events, (std::vector{EventIs::empty, EventIs::content, EventIs::finish, EventIs::usage, EventIs::done}));
+    EXPECT_EQ(events, (std::vector{EventIs::empty, EventIs::content, EventIs::finish, EventIs::usage,
+                                   EventIs::done}));
     EXPECT_EQ(outcome.finish_reason, "stop");
     ASSERT_TRUE(outcome.usage);
     EXPECT_EQ(outcome.usage->prompt, Tokens{30});
@@ -58,15 +64,17 @@ TEST(StreamTruth, LlamaCppsOwnSpellingIsUnderstood) {
        done});
   EXPECT_EQ(outcome.kind, Kind::complete);
   EXPECT_EQ(outcome.finish_reason, "length");
-  EXPECT_EQ(events, (std::vector{EventIs::empty, EventIs::content, EventIs::finish, EventIs::usage, EventIs::done}));
+  EXPECT_EQ(events,
+            (std::vector{EventIs::empty, EventIs::content, EventIs::finish, EventIs::usage, EventIs::done}));
 }
 
 TEST(StreamTruth, CompletionsCarryTextAndMayFinishWithUsageInOneChunk) {
-  const auto [outcome, events] =
-      judge(EngineKind::llamacpp,
-            {R"({"choices":[{"text":"a","index":0,"finish_reason":null}]})",
-             R"({"choices":[{"text":"","index":0,"finish_reason":"length"}],"usage":{"prompt_tokens":2,"completion_tokens":1}})", done},
-            true, {}, Endpoint::completions);
+  const auto [outcome, events] = judge(
+      EngineKind::llamacpp,
+      {R"({"choices":[{"text":"a","index":0,"finish_reason":null}]})",
+       R"({"choices":[{"text":"","index":0,"finish_reason":"length"}],"usage":{"prompt_tokens":2,"completion_tokens":1}})",
+       done},
+      true, {}, Endpoint::completions);
   EXPECT_EQ(outcome.kind, Kind::complete);
   EXPECT_EQ(events, (std::vector{EventIs::content, EventIs::finish, EventIs::done}));
   EXPECT_EQ(outcome.usage->completion, Tokens{1});
@@ -74,10 +82,12 @@ TEST(StreamTruth, CompletionsCarryTextAndMayFinishWithUsageInOneChunk) {
 }
 
 TEST(StreamTruth, TransformersEndsWithoutDoneAndItsLastChunkHoldsUsage) {
-  const std::string last = R"({"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1}})";
+  const std::string last =
+      R"({"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1}})";
   EXPECT_EQ(judge(EngineKind::transformers, {role, hello, last}).outcome.kind, Kind::complete);
   EXPECT_EQ(judge(EngineKind::transformers, {role, hello}).outcome.kind, Kind::failed_after_content);
-  EXPECT_EQ(judge(EngineKind::transformers, {role, hello, last}, false).outcome.kind, Kind::failed_after_content);
+  EXPECT_EQ(judge(EngineKind::transformers, {role, hello, last}, false).outcome.kind,
+            Kind::failed_after_content);
   const auto failed = judge(EngineKind::transformers, {role, R"({"error": "out of memory"})"});
   EXPECT_EQ(failed.outcome.kind, Kind::failed_before_content);
   EXPECT_EQ(failed.outcome.error->message, "out of memory");
@@ -105,7 +115,8 @@ TEST(StreamTruth, EveryCutOfAWholeStreamIsAFailureUntilDoneCame) {
 }
 
 TEST(StreamTruth, VllmPutsAnErrorIntoTheStreamAndSaysDoneAllTheSame) {
-  const std::string error = R"({"error":{"message":"EngineCore encountered an issue.","type":"InternalServerError","param":null,"code":500}})";
+  const std::string error =
+      R"({"error":{"message":"EngineCore encountered an issue.","type":"InternalServerError","param":null,"code":500}})";
   const auto before = judge(EngineKind::vllm, {error, done});
   EXPECT_EQ(before.outcome.kind, Kind::failed_before_content);
   EXPECT_EQ(before.outcome.error->status, 500);
@@ -116,8 +127,10 @@ TEST(StreamTruth, VllmPutsAnErrorIntoTheStreamAndSaysDoneAllTheSame) {
 
 TEST(StreamTruth, SglangsFullQueueComesAsAStreamWithStatus200) {
   const auto outcome =
-      judge(EngineKind::sglang,
-            {R"({"error":{"object":"error","message":"The request queue is full.","type":"SERVICE_UNAVAILABLE","param":null,"code":503}})", done})
+      judge(
+          EngineKind::sglang,
+          {R"({"error":{"object":"error","message":"The request queue is full.","type":"SERVICE_UNAVAILABLE","param":null,"code":503}})",
+           done})
           .outcome;
   EXPECT_EQ(outcome.kind, Kind::failed_before_content);
   EXPECT_EQ(outcome.error->status, 503);
@@ -125,22 +138,30 @@ TEST(StreamTruth, SglangsFullQueueComesAsAStreamWithStatus200) {
 }
 
 TEST(StreamTruth, AnErrorThatIsTheRequestsFaultIsNotRetriedEvenInAStream) {
-  const auto outcome = judge(EngineKind::vllm, {R"({"error":{"message":"bad grammar","type":"BadRequestError","param":null,"code":400}})", done}).outcome;
+  const auto outcome =
+      judge(EngineKind::vllm,
+            {R"({"error":{"message":"bad grammar","type":"BadRequestError","param":null,"code":400}})", done})
+          .outcome;
   EXPECT_EQ(outcome.kind, Kind::failed_before_content);
   EXPECT_FALSE(outcome.error->retryable_elsewhere);
 }
 
 TEST(StreamTruth, LlamaCppsErrorEndsTheStreamWithoutDone) {
-  const auto outcome = judge(EngineKind::llamacpp, {role, hello, R"({"error":{"code":500,"message":"decode failed","type":"server_error"}})"}).outcome;
+  const auto outcome =
+      judge(EngineKind::llamacpp,
+            {role, hello, R"({"error":{"code":500,"message":"decode failed","type":"server_error"}})"})
+          .outcome;
   EXPECT_EQ(outcome.kind, Kind::failed_after_content);
   EXPECT_EQ(outcome.error->message, "decode failed");
 }
 
 TEST(StreamTruth, TheRoutersProxyErrorIsAFailureThoughTheBodyEndsCleanly) {
-  const auto after = judge(EngineKind::llamacpp_router, {role, hello}, true, "proxy error: Failed to read connection");
+  const auto after =
+      judge(EngineKind::llamacpp_router, {role, hello}, true, "proxy error: Failed to read connection");
   EXPECT_EQ(after.outcome.kind, Kind::failed_after_content);
   EXPECT_NE(after.outcome.error->message.find("proxy error: Failed to read connection"), std::string::npos);
-  const auto before = judge(EngineKind::llamacpp_router, {}, true, "proxy error: Could not establish connection");
+  const auto before =
+      judge(EngineKind::llamacpp_router, {}, true, "proxy error: Could not establish connection");
   EXPECT_EQ(before.outcome.kind, Kind::failed_before_content);
   EXPECT_TRUE(before.outcome.error->retryable_elsewhere);
 }
@@ -151,7 +172,9 @@ TEST(StreamTruth, AnEventCutInTheMiddleIsAFailure) {
 }
 
 TEST(StreamTruth, AnErrorObjectWhereAStreamWasDueIsReadAsOne) {
-  const auto outcome = judge(EngineKind::ollama, {}, true, R"({"error":{"message":"model \"x\" not found","type":"not_found_error"}})").outcome;
+  const auto outcome = judge(EngineKind::ollama, {}, true,
+                             R"({"error":{"message":"model \"x\" not found","type":"not_found_error"}})")
+                           .outcome;
   EXPECT_EQ(outcome.kind, Kind::failed_before_content);
   EXPECT_EQ(outcome.error->status, 404);
   EXPECT_FALSE(outcome.error->retryable_elsewhere);
@@ -166,7 +189,8 @@ TEST(StreamTruth, GarbageInsteadOfJsonIsAFailure) {
 
 TEST(StreamTruth, AnEngineThatGivesAChoiceUpHasNotCompletedIt) {
   for (const auto* reason : {"abort", "error"}) {
-    const auto aborted = R"({"choices":[{"index":0,"delta":{},"finish_reason":")" + std::string(reason) + R"("}]})";
+    const auto aborted =
+        R"({"choices":[{"index":0,"delta":{},"finish_reason":")" + std::string(reason) + R"("}]})";
     const auto before = judge(EngineKind::vllm, {role, aborted, done}).outcome;
     EXPECT_EQ(before.kind, Kind::failed_before_content);
     EXPECT_TRUE(before.error->retryable_elsewhere);
@@ -192,19 +216,22 @@ TEST(StreamTruth, FirstContentIsTheFirstNonEmptyDeltaOfAnyKind) {
     StreamJudge judge(capabilities(EngineKind::vllm), Endpoint::chat);
     return judge.event(R"({"choices":[{"index":0,"delta":)" + delta + R"(,"finish_reason":null}]})");
   };
-  for (const auto* delta : {R"({"content":"a"})", R"({"reasoning_content":"a"})", R"({"reasoning":"a"})", R"({"refusal":"no"})",
-                            R"({"tool_calls":[{"index":0,"id":"t","function":{"name":"f","arguments":""}}]})",
-                            R"({"function_call":{"name":"f"}})", R"({"role":"assistant","content":"a"})"}) {
+  for (const auto* delta :
+       {R"({"content":"a"})", R"({"reasoning_content":"a"})", R"({"reasoning":"a"})", R"({"refusal":"no"})",
+        R"({"tool_calls":[{"index":0,"id":"t","function":{"name":"f","arguments":""}}]})",
+        R"({"function_call":{"name":"f"}})", R"({"role":"assistant","content":"a"})"}) {
     EXPECT_EQ(is(delta), EventIs::content) << delta;
   }
-  for (const auto* delta : {"{}", R"({"role":"assistant"})", R"({"role":"assistant","content":""})", R"({"content":null})",
-                            R"({"content":"","reasoning_content":null,"tool_calls":[]})"}) {
+  for (const auto* delta :
+       {"{}", R"({"role":"assistant"})", R"({"role":"assistant","content":""})", R"({"content":null})",
+        R"({"content":"","reasoning_content":null,"tool_calls":[]})"}) {
     EXPECT_EQ(is(delta), EventIs::empty) << delta;
   }
 }
 
 TEST(StreamTruth, WhatVendorsAddToAStreamHarmsNothing) {
-  const auto [outcome, events] = judge(EngineKind::openai, {R"({"choices":[],"prompt_filter_results":[]})", R"({"object":"ping"})", "", hello, stop, done});
+  const auto [outcome, events] = judge(EngineKind::openai, {R"({"choices":[],"prompt_filter_results":[]})",
+                                                            R"({"object":"ping"})", "", hello, stop, done});
   EXPECT_EQ(outcome.kind, Kind::complete);
   EXPECT_EQ(events[0], EventIs::empty);
   EXPECT_EQ(events[1], EventIs::empty);
@@ -212,10 +239,14 @@ TEST(StreamTruth, WhatVendorsAddToAStreamHarmsNothing) {
 }
 
 TEST(StreamTruth, ResponsesEndWithTheirOwnEvent) {
-  const std::string created = R"({"type":"response.created","response":{"id":"r","status":"in_progress","error":null}})";
+  const std::string created =
+      R"({"type":"response.created","response":{"id":"r","status":"in_progress","error":null}})";
   const std::string delta = R"({"type":"response.output_text.delta","delta":"Hi"})";
-  const std::string completed = R"({"type":"response.completed","response":{"status":"completed","error":null,"usage":{"input_tokens":7,"output_tokens":2,"input_tokens_details":{"cached_tokens":3}}}})";
-  const auto on = [](const Events& events, bool clean = true) { return judge(EngineKind::vllm, events, clean, {}, Endpoint::responses); };
+  const std::string completed =
+      R"({"type":"response.completed","response":{"status":"completed","error":null,"usage":{"input_tokens":7,"output_tokens":2,"input_tokens_details":{"cached_tokens":3}}}})";
+  const auto on = [](const Events& events, bool clean = true) {
+    return judge(EngineKind::vllm, events, clean, {}, Endpoint::responses);
+  };
 
   const auto whole = on({created, delta, completed});
   EXPECT_EQ(whole.outcome.kind, Kind::complete);
@@ -227,26 +258,37 @@ TEST(StreamTruth, ResponsesEndWithTheirOwnEvent) {
   EXPECT_EQ(on({created, delta}).outcome.kind, Kind::failed_after_content);
   EXPECT_EQ(on({created, delta, done}).outcome.kind, Kind::failed_after_content);
   EXPECT_EQ(on({created}, false).outcome.kind, Kind::failed_before_content);
-  const auto failed = on({created, R"({"type":"response.failed","response":{"error":{"code":"server_error","message":"boom"}}})"});
+  const auto failed =
+      on({created,
+          R"({"type":"response.failed","response":{"error":{"code":"server_error","message":"boom"}}})"});
   EXPECT_EQ(failed.outcome.kind, Kind::failed_before_content);
   EXPECT_EQ(failed.outcome.error->message, "boom");
-  EXPECT_EQ(on({R"({"type":"error","code":"x","message":"bang","param":null})"}).outcome.error->message, "bang");
+  EXPECT_EQ(on({R"({"type":"error","code":"x","message":"bang","param":null})"}).outcome.error->message,
+            "bang");
 }
 
 TEST(StreamTruth, AnOpaqueStreamIsTakenAtItsWordButForErrorsAndCuts) {
-  const auto on = [](const Events& events, bool clean = true) { return judge(EngineKind::vllm, events, clean, {}, Endpoint::opaque).outcome.kind; };
+  const auto on = [](const Events& events, bool clean = true) {
+    return judge(EngineKind::vllm, events, clean, {}, Endpoint::opaque).outcome.kind;
+  };
   EXPECT_EQ(on({R"({"type":"message_start"})", "plain text"}), Kind::complete);
   EXPECT_EQ(on({"x"}, false), Kind::failed_after_content);
-  EXPECT_EQ(on({R"({"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}})"}), Kind::failed_before_content);
+  EXPECT_EQ(on({R"({"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}})"}),
+            Kind::failed_before_content);
 }
 
 TEST(BodyTruth, AWholeAnswerIsCompleteAndItsUsageIsRead) {
-  const auto outcome = judge_body(Endpoint::chat, 200, {},
-                                  R"({"choices":[{"index":0,"message":{"content":"x"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}})", true);
+  const auto outcome = judge_body(
+      Endpoint::chat, 200, {},
+      R"({"choices":[{"index":0,"message":{"content":"x"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}})",
+      true);
   EXPECT_EQ(outcome.kind, Kind::complete);
   EXPECT_EQ(outcome.finish_reason, "stop");
   EXPECT_EQ(outcome.usage->prompt, Tokens{1});
-  EXPECT_EQ(judge_body(Endpoint::embeddings, 200, {}, R"({"data":[],"usage":{"prompt_tokens":2,"total_tokens":2}})", true).usage->prompt, Tokens{2});
+  EXPECT_EQ(judge_body(Endpoint::embeddings, 200, {},
+                       R"({"data":[],"usage":{"prompt_tokens":2,"total_tokens":2}})", true)
+                .usage->prompt,
+            Tokens{2});
   EXPECT_EQ(judge_body(Endpoint::opaque, 200, {}, "RIFF....WAVE", true).kind, Kind::complete);
 }
 
