@@ -1,0 +1,5 @@
+if(TARGET qlm_protocol_openai)
+  find_package(Boost 1.81 REQUIRED)
+  qlm_fuzz(request_json SOURCE request_json.cpp USES protocol/openai Boost::headers)
+  qlm_fuzz(slo_headers SOURCE slo_headers.cpp USES protocol/openai)
+endif()
