@@ -1,0 +1,51 @@
+// An engine with no GPU: vLLM's HTTP contract in front of an EngineModel that runs in real time. What it does
+// otherwise than vLLM: its text is made of four-letter words, a prompt has one token for each four bytes of text
+// content, roles, tools and images cost nothing, and it serves embeddings beside generation.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/emulator/fault.hpp"
+#include "base/result.hpp"
+#include "core/enginemodel/engine_model.hpp"
+#include "core/enginemodel/profiles.hpp"
+#include "runtime/net/loop.hpp"
+#include "runtime/net/socket.hpp"
+
+namespace qlm::emulator {
+
+struct EmulatorOptions {
+  net::Address listen{"127.0.0.1", 0};
+  EngineProfile profile;
+  std::vector<std::string> served_as;  // names it answers to, the first one shown; empty: the profile's model
+  std::vector<std::string> api_keys;   // empty: open to all
+  double speed = 1;                    // times the profile's
+  std::uint64_t seed = 0;              // of its texts
+  Tokens mean_output{228};             // of generations not told to ignore their end; geometric
+  Fault fault;
+  std::function<void()> on_die;  // what the fault `die` does
+};
+
+class EmulatedEngine {
+ public:
+  // Listens, and answers from then on whenever the loop runs.
+  static Result<std::unique_ptr<EmulatedEngine>> start(net::Loop& loop, EmulatorOptions options);
+  ~EmulatedEngine();
+
+  std::uint16_t port() const;
+  void set_fault(const Fault& fault);
+  void drain();  // takes no more connections; the running requests end as usual
+  const EngineModel& engine() const;
+  std::size_t requests_in_flight() const;
+
+ private:
+  struct Impl;
+  explicit EmulatedEngine(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace qlm::emulator

@@ -1,0 +1,64 @@
+// What a client asks of the emulated engine, read from its JSON as vLLM reads it: unknown fields are ignored, wrong
+// ones refused.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "app/emulator/fault.hpp"
+#include "app/emulator/text.hpp"
+
+namespace qlm::emulator {
+
+// A refusal, written as vLLM writes one: {"error": {"message", "type", "param", "code"}}.
+struct Refusal {
+  int status = 400;
+  std::string message;
+  std::string type = "BadRequestError";
+  std::string param;  // empty: null
+  std::string body() const;
+};
+template <class T>
+using Parsed = std::expected<T, Refusal>;
+
+struct Generation {
+  bool chat = false;
+  std::string model;  // empty: not named
+  std::vector<std::vector<TokenId>> prompts;
+  std::int64_t n = 1;
+  std::optional<std::int64_t> max_tokens;
+  std::int64_t min_tokens = 0;
+  bool ignore_eos = false;
+  std::uint64_t seed = 0;
+  std::vector<std::string> stop;
+  bool stream = false;
+  bool include_usage = false;
+  bool continuous_usage = false;
+  bool return_token_ids = false;
+  std::optional<std::int64_t> logprobs;  // how many alternatives beside the chosen token
+};
+Parsed<Generation> parse_chat(const std::string& body);
+Parsed<Generation> parse_completion(const std::string& body);
+
+struct Embedding {
+  std::string model;
+  std::vector<std::vector<TokenId>> inputs;
+  std::int64_t dimensions = 16;
+  bool base64 = false;
+};
+Parsed<Embedding> parse_embedding(const std::string& body);
+
+struct TokenizeRequest {
+  std::string model;
+  std::vector<TokenId> tokens;
+};
+Parsed<TokenizeRequest> parse_tokenize(const std::string& body);    // from "prompt" or "messages"
+Parsed<TokenizeRequest> parse_detokenize(const std::string& body);  // from "tokens"
+
+Parsed<Fault> parse_fault(const std::string& body);
+
+}  // namespace qlm::emulator

@@ -1,0 +1,192 @@
+#include "app/emulator/run.hpp"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/emulator/emulated_engine.hpp"
+#include "app/emulator/replay_log.hpp"
+
+namespace qlm::emulator {
+namespace {
+
+constexpr int failed = 1, wrong_usage = 2;
+
+struct Arguments {
+  std::vector<std::string> listen{"127.0.0.1:8000"};
+  int instances = 1;
+  std::string gpu = "a100-80", model = "mistral-7b", profile;
+  std::vector<std::string> served_as, api_keys;
+  std::int64_t max_num_seqs = 0, max_num_batched_tokens = 0, max_model_len = 0, kv_tokens = 0, mean_output = 228;
+  double speed = 1;
+  std::uint64_t seed = 0;
+  std::string fault = "none";
+  std::int64_t fault_after = 0, fault_count = 0;
+  double fault_factor = 10;
+  bool print_profiles = false;
+  std::string replay_log;
+};
+
+constexpr const char* description =
+    "An emulated engine: vLLM's HTTP contract in front of a model of continuous batching that keeps a GPU's time.\n"
+    "It generates words that mean nothing, at the pace the named GPU would.\n";
+
+constexpr const char* footer = R"(
+Examples:
+  qlm emulate --gpu a100-80 --model mistral-7b
+  qlm emulate --listen 127.0.0.1:8001 --instances 3 --speed 10
+  qlm emulate --print-profiles
+  qlm emulate --replay-log requests.csv.gz --profile rtxpro6000-96/llama-3.1-8b --max-num-seqs 128
+
+Serves /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models, /tokenize, /detokenize, /health, /ping,
+/version, /metrics, /load, and POST /emulator/fault {"kind": "cut", "after_tokens": 5, "count": 1}.
+Faults: refuse, http_500, http_503, stall, cut, garbage, slow (with "factor"), die, none.
+
+A prompt has one token for each four bytes of text. An output ends by itself after --mean-output tokens on average,
+and at max_tokens exactly when the request says "ignore_eos": true.
+
+Exit codes: 0 ended by SIGTERM or SIGINT, 1 failed, 2 wrong usage, 70 the fault "die".
+)";
+
+void print_profiles() {
+  fmt::print("{:<36}{:<10}{:>11}  {}\n", "PROFILE", "STEPS", "KV TOKENS", "FIGURES");
+  for (const auto& profile : builtin_profiles()) {
+    constexpr const char* kinds[] = {"linear", "knee", "separate"};
+    fmt::print("{:<36}{:<10}{:>11}  {}\n", profile.name(), kinds[static_cast<int>(profile.step.kind)], profile.kv_tokens.count,
+               profile.origin);
+  }
+}
+
+Result<EngineProfile> chosen_profile(const Arguments& arguments) {
+  auto profile = arguments.profile.empty() ? find_profile(arguments.gpu, arguments.model) : find_profile(arguments.profile);
+  if (!profile) return fail(profile.error().message + "; --print-profiles lists all");
+  if (arguments.max_num_seqs > 0) profile->max_num_seqs = arguments.max_num_seqs;
+  if (arguments.max_num_batched_tokens > 0) profile->max_num_batched_tokens = Tokens{arguments.max_num_batched_tokens};
+  if (arguments.max_model_len > 0) profile->max_model_len = Tokens{arguments.max_model_len};
+  if (arguments.kv_tokens > 0) profile->kv_tokens = Tokens{arguments.kv_tokens};
+  return profile;
+}
+
+Result<Fault> chosen_fault(const Arguments& arguments) {
+  const auto kind = fault_kind(arguments.fault);
+  if (!kind) return fail(fmt::format("--fault: no fault \"{}\"", arguments.fault));
+  Fault fault{.kind = *kind, .after_tokens = arguments.fault_after, .factor = arguments.fault_factor};
+  if (arguments.fault_count > 0) fault.count = arguments.fault_count;
+  return fault;
+}
+
+// With several instances each --listen is taken as it is, and the last one counted on from.
+Result<std::vector<net::Address>> addresses(const Arguments& arguments) {
+  std::vector<net::Address> list;
+  for (const auto& text : arguments.listen) {
+    auto address = net::parse_address(text);
+    if (!address) return std::unexpected(address.error());
+    list.push_back(std::move(*address));
+  }
+  while (list.size() < static_cast<std::size_t>(arguments.instances)) {
+    list.push_back(list.back());
+    if (list.back().port != 0) ++list.back().port;
+  }
+  return list;
+}
+
+int complain(const Error& error, int code) {
+  fmt::print(stderr, "qlm emulate: {}\n", error.message);
+  return code;
+}
+
+int replay_command(const Arguments& arguments, const EngineProfile& profile) {
+  const auto log = read_request_log(arguments.replay_log);
+  if (!log) return complain(log.error(), failed);
+  const auto report = replay(*log, profile.step, limits_of(profile));
+  if (!report) return complain(report.error(), failed);
+  fmt::print("profile           {}, max_num_seqs {}, max_num_batched_tokens {}\n{}", profile.name(), profile.max_num_seqs,
+             profile.max_num_batched_tokens.count, report->text());
+  return 0;
+}
+
+int serve(const Arguments& arguments, const EngineProfile& profile) {
+  const auto fault = chosen_fault(arguments);
+  if (!fault) return complain(fault.error(), wrong_usage);
+  const auto listen = addresses(arguments);
+  if (!listen) return complain(listen.error(), wrong_usage);
+  net::raise_descriptor_limit();
+  net::Loop loop;
+  std::vector<std::unique_ptr<EmulatedEngine>> engines;
+  for (const auto& address : *listen) {
+    auto engine = EmulatedEngine::start(loop, {.listen = address,
+                                               .profile = profile,
+                                               .served_as = arguments.served_as,
+                                               .api_keys = arguments.api_keys,
+                                               .speed = arguments.speed,
+                                               .seed = arguments.seed,
+                                               .mean_output = Tokens{arguments.mean_output},
+                                               .fault = *fault,
+                                               .on_die = [] { std::_Exit(70); }});
+    if (!engine) return complain(engine.error(), failed);
+    net::Address actual = address;
+    actual.port = (*engine)->port();
+    fmt::print("listening on http://{} ({}, speed {:g})\n", actual.text(), profile.name(), arguments.speed);
+    engines.push_back(std::move(*engine));
+  }
+  std::fflush(stdout);
+  // As vLLM does by default: what runs is cut, not drained.
+  loop.on_signals({SIGTERM, SIGINT}, [&loop](int) { loop.stop(); });
+  loop.run();
+  return 0;
+}
+
+}  // namespace
+
+int run(int argc, char** argv) {
+  Arguments a;
+  CLI::App app(description, "qlm emulate");
+  app.footer(footer);
+  app.option_defaults()->always_capture_default();
+  app.add_option("--listen", a.listen, "host:port to serve on; port 0 takes a free one, which is printed; may be repeated");
+  app.add_option("--instances", a.instances, "engines in this process, on ports counted on from --listen")->check(CLI::Range(1, 1000));
+  app.add_option("--gpu", a.gpu, "the GPU to be")->group("Engine");
+  app.add_option("--model", a.model, "the model to be; model@era asks for an older engine")->group("Engine");
+  app.add_option("--profile", a.profile, "a profile by its whole name, instead of --gpu and --model")->group("Engine");
+  app.add_option("--served-as", a.served_as, "names clients may use, the first one shown (default: the model's)")->group("Engine");
+  const auto number = [&](const char* name, std::int64_t& value, const char* text) {
+    app.add_option(name, value, text)->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40))->group("Engine")->default_str("");
+  };
+  number("--max-num-seqs", a.max_num_seqs, "sequences that run at once (default: the profile's)");
+  number("--max-num-batched-tokens", a.max_num_batched_tokens, "tokens a step may compute (default: the profile's)");
+  number("--max-model-len", a.max_model_len, "context length (default: the profile's)");
+  number("--kv-tokens", a.kv_tokens, "size of the KV cache (default: the profile's)");
+  number("--mean-output", a.mean_output, "mean length of an output that ends by itself (default: 228)");
+  app.add_option("--speed", a.speed, "times faster than life")->check(CLI::Range(1e-3, 1e6))->group("Behaviour");
+  app.add_option("--seed", a.seed, "of the words it says")->group("Behaviour");
+  app.add_option("--api-key", a.api_keys, "keys it asks for under /v1; may be repeated")->group("Behaviour");
+  app.add_option("--fault", a.fault, "a way to fail from the start; see below")->group("Faults");
+  app.add_option("--fault-after-tokens", a.fault_after, "tokens of a request before it strikes")->check(CLI::NonNegativeNumber)->group("Faults");
+  app.add_option("--fault-count", a.fault_count, "requests it befalls (default: all)")->check(CLI::NonNegativeNumber)->default_str("")->group("Faults");
+  app.add_option("--fault-factor", a.fault_factor, "how much slower \"slow\" is")->check(CLI::Range(1e-3, 1e6))->group("Faults");
+  app.add_flag("--print-profiles", a.print_profiles, "list the profiles and end")->group("Instead of serving");
+  app.add_option("--replay-log", a.replay_log,
+                 "replay a real engine's request log (CSV, gzipped or not, - is standard input) on the profile, "
+                 "say how far off the model is, and end")->default_str("")->group("Instead of serving");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : wrong_usage;
+  }
+  if (a.print_profiles) {
+    print_profiles();
+    return 0;
+  }
+  const auto profile = chosen_profile(a);
+  if (!profile) return complain(profile.error(), wrong_usage);
+  if (!a.replay_log.empty()) return replay_command(a, *profile);
+  return serve(a, *profile);
+}
+
+}  // namespace qlm::emulator
