@@ -27,7 +27,7 @@ struct Rate {
   Duration per = 1s;
 
   constexpr bool operator==(const Rate&) const = default;
-  constexpr double per_second() const { return static_cast<double>(amount.count) / seconds(per); }
+  constexpr double per_second() const { return static_cast<double>(amount.count) * 1e9 / static_cast<double>(per.count()); }
 };
 using TokenRate = Rate<TokenUnit>;
 using RequestRate = Rate<struct RequestUnit>;

@@ -21,7 +21,6 @@ class Finisher {
     tenants();
     models();
     instances();
-    if (c_.instances.empty() && report_.has("instances")) report_.problem("instances", "is empty, expected at least one engine");
     addresses();
     limits();
     if (c_.log.access == "off") c_.log.access.clear();

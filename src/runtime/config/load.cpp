@@ -9,6 +9,7 @@
 
 #include "runtime/config/configuration.hpp"
 #include "runtime/config/reader.hpp"
+#include "runtime/config/schema.hpp"
 #include "runtime/config/units.hpp"
 #include "runtime/config/yaml.hpp"
 
@@ -40,7 +41,7 @@ void add_paper_classes(Configuration& configuration) {
 
 bool asks_for_paper_classes(const Node& tree) {
   for (const Node::Entry& entry : tree.entries) {
-    if (entry.key == "classes") return entry.value.kind == Node::Kind::scalar && entry.value.text == "paper";
+    if (entry.key == "classes") return entry.value.kind == Node::Kind::scalar && entry.value.text == paper_classes;
   }
   return false;
 }

@@ -66,7 +66,8 @@ class Reader {
         report_.problem_at(entry.mark, at, fmt::format("a second time; the first is on line {}", first->second.line));
         continue;
       }
-      report_.saw(at, entry.value.mark.line > 0 ? entry.value.mark : entry.mark);
+      // Of a value that is not there the parser only knows where the next thing stands.
+      report_.saw(at, entry.value.kind == Node::Kind::nothing ? entry.mark : entry.value.mark);
       value(*key, entry.value, at, owner);
     }
     for (const Key& key : section.keys) {
@@ -113,10 +114,11 @@ class Reader {
   }
 
   void named(const Key& key, const Node& node, const std::string& at, void* owner) {
-    if (key.name == "classes" && node.kind == Node::Kind::scalar && node.text == paper_classes_word) return;
-    if (node.kind == Node::Kind::scalar && key.name == "classes") {
-      report_.problem(at, fmt::format("found {}, expected a map from names to settings, or paper", in_quotes(node.text)));
-      return;
+    if (node.kind == Node::Kind::scalar && !key.word.empty()) {
+      if (node.text != key.word) {
+        report_.problem(at, fmt::format("found {}, expected a map from names to settings, or {}", in_quotes(node.text), key.word));
+      }
+      return;  // what the word stands for was put in before the file was read
     }
     if (!want(node, Node::Kind::map, "a map from names to settings", at)) return;
     std::map<std::string_view, Mark> seen;
@@ -139,6 +141,7 @@ class Reader {
 
   void list(const Key& key, const Node& node, const std::string& at, void* owner) {
     if (!want(node, Node::Kind::list, "a list", at)) return;
+    if (key.required && node.items.empty()) report_.problem(at, "is empty, expected at least one");
     for (std::size_t i = 0; i < node.items.size(); ++i) {
       const std::string below = fmt::format("{}[{}]", at, i);
       report_.saw(below, node.items[i].mark);

@@ -84,6 +84,10 @@ Key ranged(Key key, std::int64_t least, std::int64_t most = 1'000'000'000) {
   key.most = most;
   return key;
 }
+Key or_word(string_view word, Key key) {
+  key.word = word;
+  return key;
+}
 Key required(Key key) {
   key.required = true;
   return key;
@@ -179,7 +183,8 @@ const Key root_keys[] = {
     {"stream_keepalive", Kind::duration, "10s", "between the comment lines a waiting stream is sent",
      into<&Configuration::stream_keepalive>},
     {"drain_timeout", Kind::duration, "60s", "for running requests, after SIGTERM", into<&Configuration::drain_timeout>},
-    nested("classes", Kind::named, "`paper` stands for the QLM paper's three", found_or_appended<&Configuration::classes>, class_section),
+    or_word(paper_classes, nested("classes", Kind::named, "`paper` stands for the QLM paper's three",
+                                  found_or_appended<&Configuration::classes>, class_section)),
     {"default_class", Kind::name, "standard", "of a request that no other source gives a class; `standard` has no numeric SLO",
      into<&Configuration::default_class>},
     nested("tenants", Kind::named, "who may call", found_or_appended<&Configuration::tenants>, tenant_section),

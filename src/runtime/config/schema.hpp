@@ -43,6 +43,7 @@ struct Key {
   std::int64_t least = 0;  // of a count
   std::int64_t most = 1'000'000'000;
   bool required = false;
+  std::string_view word = {};  // what a named map may be instead of a map: `classes: paper`
 };
 
 struct Section {
@@ -52,8 +53,7 @@ struct Section {
 
 const Section& root_section();
 
-// The one value a named map may have instead of a map: `classes: paper`.
-inline constexpr std::string_view paper_classes_word = "paper";
+inline constexpr std::string_view paper_classes = "paper";
 
 template <class Enum>
 std::span<const std::string_view> words();  // in the enumeration's order

@@ -24,8 +24,6 @@ struct PlainRate {
 };
 Result<PlainRate> parse_rate(std::string_view text);               // 2M/min, 2900/s, 10/h
 
-bool is_valid_utf8(std::string_view text, std::size_t& bad_at);
-
 // The candidate that the writer most likely meant, or nothing: few edits for the length, and a prefix counts.
 std::string_view nearest(std::string_view written, std::span<const std::string_view> candidates);
 

@@ -8,7 +8,7 @@
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
 
-#include "runtime/config/units.hpp"
+#include "base/utf8.hpp"
 
 namespace qlm::config {
 namespace {
@@ -116,8 +116,7 @@ std::expected<Node, YamlError> read_yaml(std::string_view text) {
   if (text.size() > yaml_bytes_max) {
     return refused({}, fmt::format("the file is larger than {} bytes", yaml_bytes_max));
   }
-  std::size_t bad_at = 0;
-  if (!is_valid_utf8(text, bad_at)) return refused(position_of(text, bad_at), "not UTF-8");
+  if (const auto at = first_invalid_utf8(text); at < text.size()) return refused(position_of(text, at), "not UTF-8");
   const auto is_control = [](char c) {
     return (static_cast<unsigned char>(c) < ' ' && c != '\n' && c != '\r' && c != '\t') || c == 0x7f;
   };

@@ -1,9 +1,24 @@
+#include "runtime/config/configuration.hpp"
+
 #include <gtest/gtest.h>
 
-#include "runtime/config/configuration.hpp"
+#include <map>
+
+#include "runtime/config/schema.hpp"
+#include "runtime/config/units.hpp"
 
 namespace qlm::config {
 namespace {
+
+using Files = std::map<std::string, std::string>;
+
+Loaded read(std::string_view yaml, const Files& files = {}, const Overrides& overrides = {}, const std::string& name = "qlm.yaml") {
+  return parse(yaml, name, overrides, [&](const std::string& path) -> Result<std::string> {
+    const auto found = files.find(path);
+    if (found == files.end()) return fail(path + ": no such file");
+    return found->second;
+  });
+}
 
 std::string problems(const Loaded& loaded) {
   std::string out;
@@ -13,12 +28,196 @@ std::string problems(const Loaded& loaded) {
   return out;
 }
 
+constexpr std::string_view typical = R"(listen: 0.0.0.0:8080
+admin: "[::1]:9000"
+auth: keys
+limits: {body: 16MiB, queued: 200k, queued_bytes: 2GiB, tenant_share: 20%, connections: 5k, stream_buffer: 64KiB, stream_buffers: 2MiB, client_stall: 5s}
+stream_keepalive: 15s
+drain_timeout: 2min
+classes:
+  interactive: {ttft: 2s, tpot: 60ms, objective: 99.5%, value: 10, min_share: 20%, max_wait: 60s, when_late: downgrade, downgrade_to: batch}
+  batch: {e2e: 1h, when_late: reject}
+  plain:
+default_class: interactive
+tenants:
+  search: {keys_file: search.keys, class: interactive, allow: [interactive, batch], weight: 2, trusted: true, limits: {in_flight: 200, queued: 1k, tokens: 2M/min, requests: 50/s}}
+  nightly: {keys_file: /etc/nightly.keys}
+models:
+  mistral-7b: {served_as: mistralai/Mistral-7B-v0.1, max_output_tokens: 4k, prior: {token_throughput: 2900/s}}
+  vicuna-13b: {prior: {profile: a100-80/vicuna-13b}}
+instances:
+  - {name: a, url: "http://gpu1:8000/v1"}
+  - {url: "http://[fe80::1]:8001/gpu/", engine: llamacpp, max_in_flight: 64, api_key_file: gpu2.key, models: [mistral-7b]}
+policy: priority
+log: {level: warn, access: access.log}
+)";
+const Files typical_files{{"conf/search.keys", "# the team's\nsk-1\n\n  sk-2  \r\n"}, {"/etc/nightly.keys", "sk-3"}, {"conf/gpu2.key", "e-1\n"}};
+
 TEST(Configuration, OneUrlIsEnough) {
-  const auto loaded = parse("instances:\n  - url: http://gpu1:8000\n", "qlm.yaml");
+  const auto loaded = read("instances:\n  - url: http://gpu1:8000\n");
   ASSERT_TRUE(loaded) << problems(loaded);
   ASSERT_EQ(loaded->instances.size(), 1U);
   EXPECT_EQ(loaded->instances[0].name, "gpu1:8000");
   EXPECT_EQ(loaded->listen, (ListenAddress{"127.0.0.1", 8080}));
+  EXPECT_EQ(loaded->auth, Auth::none);
+  ASSERT_EQ(loaded->classes.size(), 1U);
+  EXPECT_EQ(loaded->classes[0].name, "standard");
+  EXPECT_EQ(loaded->tenants[0].name, "anonymous");
+  EXPECT_EQ(loaded->tenants[0].default_class, "standard");
+  EXPECT_EQ(loaded->limits.tenant_share, 1);  // there is nobody to share with
+}
+
+TEST(Configuration, UrlsOnTheCommandLineAreTheSameAsAFileThatNamesThem) {
+  const std::vector<std::string> urls{"http://gpu1:8000", "http://gpu2:8000/v1/"};
+  const auto direct = defaults_for_urls(urls);
+  ASSERT_TRUE(direct) << problems(direct);
+  const auto filed = read("instances: [{url: 'http://gpu1:8000'}, {url: 'http://gpu2:8000'}]");
+  ASSERT_TRUE(filed) << problems(filed);
+  EXPECT_EQ(*direct, *filed);
+}
+
+TEST(Configuration, EveryKeyReachesItsValue) {
+  const auto loaded = read(typical, typical_files, {}, "conf/qlm.yaml");
+  ASSERT_TRUE(loaded) << problems(loaded);
+  const Configuration& c = *loaded;
+  EXPECT_EQ(c.listen, (ListenAddress{"0.0.0.0", 8080}));
+  EXPECT_EQ(c.admin, (ListenAddress{"::1", 9000}));
+  EXPECT_EQ(c.auth, Auth::keys);
+  EXPECT_EQ(c.limits, (Limits{Bytes{16 << 20}, 200'000, Bytes{2LL << 30}, 0.2, 5000, Bytes{64 << 10}, Bytes{2 << 20}, 5s}));
+  EXPECT_EQ(c.stream_keepalive, 15s);
+  EXPECT_EQ(c.drain_timeout, 2min);
+  ASSERT_EQ(c.classes.size(), 4U);
+  EXPECT_EQ(c.classes[1], (Class{"interactive", 2s, 60ms, {}, 0.995, 10, 0.2, 60s, WhenLate::downgrade, "batch"}));
+  EXPECT_EQ(c.classes[2], (Class{"batch", {}, {}, 1h, 0.99, 1, 0, {}, WhenLate::reject, ""}));
+  EXPECT_EQ(c.classes[3].name, "plain");
+  EXPECT_EQ(c.default_class, "interactive");
+  ASSERT_EQ(c.tenants.size(), 3U);
+  EXPECT_EQ(c.tenants[1], (Tenant{"search", "conf/search.keys", {"sk-1", "sk-2"}, "interactive", {"interactive", "batch"}, 2, true,
+                                  {200, 1000, TokenRate{Tokens{2'000'000}, 1min}, RequestRate{Quantity<RequestUnit>{50}, 1s}}}));
+  EXPECT_EQ(c.tenants[2].default_class, "interactive");
+  EXPECT_EQ(c.tenants[2].allow, (std::vector<std::string>{"standard", "interactive", "batch", "plain"}));
+  ASSERT_EQ(c.models.size(), 2U);
+  EXPECT_EQ(c.models[0], (Model{"mistral-7b", "mistralai/Mistral-7B-v0.1", Tokens{4000}, {TokenRate{Tokens{2900}, 1s}, ""}}));
+  EXPECT_EQ(c.models[1], (Model{"vicuna-13b", "vicuna-13b", {}, {{}, "a100-80/vicuna-13b"}}));
+  ASSERT_EQ(c.instances.size(), 2U);
+  EXPECT_EQ(c.instances[0], (Instance{"a", {"gpu1", 8000, ""}, Engine::detect, {}, "", "", {}}));
+  EXPECT_EQ(c.instances[1], (Instance{"[fe80::1]:8001/gpu", {"fe80::1", 8001, "/gpu"}, Engine::llamacpp, 64, "conf/gpu2.key",
+                                      "e-1", {"mistral-7b"}}));
+  EXPECT_EQ(c.policy, Policy::priority);
+  EXPECT_EQ(c.log, (Log{LogLevel::warn, "conf/access.log"}));
+}
+
+// The defaults in the table are what the structs begin with: a file that writes each of them out changes nothing.
+void write_defaults(const Section& section, const std::string& indent, std::string& yaml) {
+  for (const Key& key : section.keys) {
+    if (key.kind == Kind::section) {
+      yaml += indent + std::string(key.name) + ":\n";
+      write_defaults(*key.section, indent + "  ", yaml);
+    } else if (key.name == "tenant_share") {
+      yaml += indent + "tenant_share: 100%\n";  // with one tenant
+    } else if (!key.fallback.empty()) {
+      yaml += indent + std::string(key.name) + ": '" + std::string(key.fallback) + "'\n";
+    }
+  }
+}
+const Section& section_of(std::string_view name) {
+  for (const Key& key : root_section().keys) {
+    if (key.name == name) return *key.section;
+  }
+  throw std::logic_error("no such section");
+}
+
+TEST(Configuration, WritingADefaultOutChangesNothing) {
+  std::string yaml = "classes:\n  standard:\n";
+  write_defaults(section_of("classes"), "    ", yaml);
+  yaml += "tenants:\n  anonymous:\n";
+  for (const Key& key : section_of("tenants").keys) {
+    if (!key.fallback.empty()) yaml += "    " + std::string(key.name) + ": '" + std::string(key.fallback) + "'\n";
+  }
+  yaml += "instances:\n  - url: http://gpu1:8000\n";
+  write_defaults(section_of("instances"), "    ", yaml);
+  write_defaults(root_section(), "", yaml);
+  const auto written = read(yaml);
+  ASSERT_TRUE(written) << problems(written) << yaml;
+  EXPECT_EQ(*written, *read("instances: [{url: 'http://gpu1:8000'}]")) << yaml;
+}
+
+TEST(Configuration, ThePapersClassesComeByOneWord) {
+  const auto loaded = read("classes: paper\ndefault_class: batch-1\ninstances: [{url: 'http://a:1'}]");
+  ASSERT_TRUE(loaded) << problems(loaded);
+  ASSERT_EQ(loaded->classes.size(), 4U);
+  EXPECT_EQ(loaded->classes[1].name, "interactive");
+  EXPECT_EQ(loaded->classes[1].ttft, 20s);
+  EXPECT_EQ(loaded->classes[2].ttft, 1min);
+  EXPECT_EQ(loaded->classes[3].ttft, 1h);
+}
+
+TEST(Configuration, TheCommandLineGoesOverTheFileAndIsCheckedLikeIt) {
+  const std::string_view yaml = "listen: 127.0.0.1:1\ninstances: [{url: 'http://a:1'}]\n";
+  const auto loaded = read(yaml, {}, {"localhost:9", "127.0.0.1:10", "fcfs"});
+  ASSERT_TRUE(loaded) << problems(loaded);
+  EXPECT_EQ(loaded->listen, (ListenAddress{"localhost", 9}));
+  EXPECT_EQ(loaded->admin.port, 10);
+  EXPECT_EQ(loaded->policy, Policy::fcfs);
+  EXPECT_EQ(problems(read(yaml, {}, {"0.0.0.0:9", {}, "edff"})),
+            "--policy: found 'edff', expected fcfs, priority or edf; did you mean 'edf'?\n"
+            "--listen: 0.0.0.0:9 can be reached from outside and no tenant has keys; give tenants a keys_file, "
+            "listen on 127.0.0.1, or write auth: none\n");
+}
+
+TEST(Configuration, KeysTurnAuthenticationOnUnlessTheFileSaysNone) {
+  const Files files{{"k", "sk-1"}};
+  const std::string tenant = "tenants: {t: {keys_file: k}}\ninstances: [{url: 'http://a:1'}]\n";
+  EXPECT_EQ(read(tenant, files)->auth, Auth::keys);
+  EXPECT_EQ(read("auth: none\nlisten: 0.0.0.0:80\n" + tenant, files)->auth, Auth::none);
+  EXPECT_TRUE(read("listen: 0.0.0.0:80\n" + tenant, files));
+}
+
+TEST(Configuration, KnowsWhatIsLoopback) {
+  for (const char* host : {"127.0.0.1", "127.8.9.1", "::1", "localhost"}) EXPECT_TRUE(is_loopback({host, 1})) << host;
+  for (const char* host : {"0.0.0.0", "::", "10.0.0.1", "127.example.org", "example.org"}) EXPECT_FALSE(is_loopback({host, 1})) << host;
+}
+
+TEST(Units, AreReadExactly) {
+  EXPECT_EQ(*parse_duration("0.1s"), 100ms);
+  EXPECT_EQ(*parse_duration("1.5h"), 90min);
+  EXPECT_EQ(*parse_duration("2m"), 2min);
+  EXPECT_EQ(*parse_size("1.5GiB"), Bytes{1536LL << 20});
+  EXPECT_EQ(*parse_size("3kB"), Bytes{3000});
+  EXPECT_EQ(*parse_count("2.5k"), 2500);
+  EXPECT_EQ(*parse_share("12.5%"), 0.125);
+  EXPECT_EQ(parse_rate("2.5M/min")->amount, 2'500'000);
+  EXPECT_EQ((TokenRate{Tokens{120}, 1min}).per_second(), 2);
+  for (const char* bad : {"", "s", "-1s", "1 s", "1S", "1e3s", "inf", "nan", "0s", "0.0000000001ns", ".5s", "5.s", "99999999999d", "1s1"}) {
+    EXPECT_FALSE(parse_duration(bad)) << bad;
+  }
+  for (const char* bad : {"", "2.5", "-1", "1K", "1kk", "99999999999G"}) EXPECT_FALSE(parse_count(bad)) << bad;
+  for (const char* bad : {"101%", "%", "20", "-1%"}) EXPECT_FALSE(parse_share(bad)) << bad;
+  for (const char* bad : {"2M", "/s", "1/d", "0/s", "1/s/s"}) EXPECT_FALSE(parse_rate(bad)) << bad;
+  for (const char* bad : {"", "8080", "a:", "a:65536", "a b:1", "::1:80", "[::1:80", "[x]:1"}) EXPECT_FALSE(parse_listen(bad)) << bad;
+  for (const char* bad : {"http://", "http://:80", "http://a:0", "http://a:x", "http://a?b", "ftp://a", "http://a /b", "http://a/\n"}) {
+    EXPECT_FALSE(parse_url(bad)) << bad;
+  }
+  EXPECT_EQ(parse_listen(":80")->host, "0.0.0.0");
+}
+
+TEST(Reload, TellsWhatChanged) {
+  const auto now = read("classes: {a: {ttft: 1s}, b: }\ninstances: [{name: x, url: 'http://x:1'}, {name: y, url: 'http://y:1'}]");
+  const auto next = read("classes: {a: {ttft: 2s}, b: }\npolicy: fcfs\ninstances: [{name: x, url: 'http://x:1'}, {name: z, url: 'http://z:1'}]");
+  ASSERT_TRUE(now && next) << problems(now) << problems(next);
+  const Changes changes = compare(*now, *next);
+  EXPECT_EQ(changes.changed, (std::vector<std::string>{"classes.a", "instances.y (removed)", "instances.z (added)", "policy"}));
+  EXPECT_FALSE(changes.refused());
+  EXPECT_TRUE(compare(*now, *now).changed.empty());
+}
+
+TEST(Reload, CannotMoveAListener) {
+  const auto now = read("instances: [{url: 'http://x:1'}]");
+  const auto next = read("listen: 127.0.0.1:9090\ninstances: [{url: 'http://x:1'}]");
+  ASSERT_TRUE(now && next);
+  const Changes changes = compare(*now, *next);
+  ASSERT_TRUE(changes.refused());
+  EXPECT_EQ(changes.need_restart[0], "listen: cannot change from 127.0.0.1:8080 to 127.0.0.1:9090 while running; restart to apply it");
 }
 
 }  // namespace
