@@ -2,6 +2,7 @@
 // .cpp files only; it costs seconds of compilation.
 #pragma once
 
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -27,6 +28,8 @@ struct Loop::Impl {
   };
 
   asio::io_context io{1};  // one thread runs it; post() from others stays safe
+  // For the loop's life, since giving it back with nothing else under way would stop the next run().
+  asio::executor_work_guard<asio::io_context::executor_type> stay{io.get_executor()};
   std::vector<std::unique_ptr<SignalWatch>> signals;
 };
 

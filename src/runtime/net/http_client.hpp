@@ -19,7 +19,7 @@ namespace qlm::net {
 
 struct ClientRequest {
   std::string method = "GET";
-  std::string target;
+  std::string target = "/";
   http::Fields fields;  // Host and Content-Length are added
   // The body as pieces that stay alive as long as `owner`; a retry can use the same pieces again.
   std::vector<std::string_view> body;

@@ -1,6 +1,5 @@
 #include "runtime/net/loop.hpp"
 
-#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
@@ -30,7 +29,6 @@ Loop::Loop() : impl_(std::make_unique<Impl>()) {}
 Loop::~Loop() = default;
 
 void Loop::run() {
-  const auto stay = asio::make_work_guard(impl_->io);
   impl_->io.run();
   impl_->io.restart();  // after, not before: a stop() that came first must not be lost
 }

@@ -1,0 +1,114 @@
+#include <csignal>
+#include <thread>
+
+#include "fixture.hpp"
+
+namespace qlm::net {
+namespace {
+
+using LoopTest = OnLoop;
+
+TEST_F(LoopTest, PostedTasksRunInOrderAndNeverInsideTheCall) {
+  std::vector<int> seen;
+  loop.post([&] {
+    loop.post([&] { seen.push_back(2); });
+    seen.push_back(1);
+  });
+  EXPECT_TRUE(seen.empty());
+  until([&] { return seen.size() == 2; });
+  EXPECT_EQ(seen, (std::vector<int>{1, 2}));
+}
+
+TEST_F(LoopTest, PostAndStopMayComeFromOtherThreads) {
+  constexpr int each = 1000;
+  int count = 0;  // only the loop's thread touches it
+  std::vector<std::jthread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < each; ++i) {
+        loop.post([&] {
+          if (++count == 4 * each) loop.stop();
+        });
+      }
+    });
+  }
+  loop.run();
+  EXPECT_EQ(count, 4 * each);
+
+  threads.clear();
+  threads.emplace_back([&] { loop.stop(); });
+  loop.run();  // returns, whether stop() came before it or during it
+}
+
+TEST_F(LoopTest, TimersFireInOrderOfTimeAndNotEarly) {
+  std::vector<int> seen;
+  Timer first(loop);
+  Timer second(loop);
+  const Instant start = loop.now();
+  Instant fired{};
+  second.after(20ms, [&] { seen.push_back(2); fired = loop.now(); });
+  first.after(5ms, [&] { seen.push_back(1); });
+  until([&] { return seen.size() == 2; });
+  EXPECT_EQ(seen, (std::vector<int>{1, 2}));
+  EXPECT_GE(fired - start, 20ms);
+}
+
+TEST_F(LoopTest, SettingATimerAgainReplacesWhatItWouldHaveDone) {
+  std::string seen;
+  Timer timer(loop);
+  Timer end(loop);
+  timer.after(1ms, [&] { seen += "former "; });
+  timer.after(10ms, [&] { seen += "later "; });
+  end.after(20ms, [&] { seen += "end"; });
+  until([&] { return seen.ends_with("end"); });
+  EXPECT_EQ(seen, "later end");
+
+  seen.clear();
+  timer.after(30ms, [&] { seen += "former "; });
+  timer.after(1ms, [&] { seen += "sooner "; });
+  end.after(40ms, [&] { seen += "end"; });
+  until([&] { return seen.ends_with("end"); });
+  EXPECT_EQ(seen, "sooner end");
+}
+
+TEST_F(LoopTest, CancelledDestroyedAndNeverTimersStaySilent) {
+  std::string seen;
+  Timer cancelled(loop);
+  Timer at_never(loop);
+  Timer end(loop);
+  auto destroyed = std::make_unique<Timer>(loop);
+  cancelled.after(1ms, [&] { seen += "cancelled"; });
+  cancelled.cancel();
+  at_never.at(never, [&] { seen += "never"; });
+  at_never.after(Duration::max(), [&] { seen += "never"; });
+  destroyed->after(1ms, [&] { seen += "destroyed"; });
+  destroyed.reset();
+  end.after(10ms, [&] { seen += "end"; });
+  until([&] { return !seen.empty(); });
+  EXPECT_EQ(seen, "end");
+}
+
+TEST_F(LoopTest, ATimerMayDestroyItselfAndCanBeSetFromItsOwnTask) {
+  auto timer = std::make_unique<Timer>(loop);
+  int rounds = 0;
+  std::function<void()> again = [&] {
+    if (++rounds == 3) return timer.reset();
+    timer->after(1us, [&] { again(); });
+  };
+  timer->after(1us, [&] { again(); });
+  until([&] { return !timer; });
+  EXPECT_EQ(rounds, 3);
+}
+
+TEST_F(LoopTest, SignalsArriveOnTheLoopEachTime) {
+  std::vector<int> seen;
+  loop.on_signals({SIGUSR1, SIGUSR2}, [&](int signal) { seen.push_back(signal); });
+  std::raise(SIGUSR1);
+  until([&] { return seen.size() == 1; });
+  std::raise(SIGUSR2);
+  until([&] { return seen.size() == 2; });
+  EXPECT_EQ(seen, (std::vector<int>{SIGUSR1, SIGUSR2}));
+}
+
+}  // namespace
+}  // namespace qlm::net
