@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <tuple>
 
 #include <fmt/format.h>
 
@@ -232,6 +233,16 @@ class Reader {
 
 }  // namespace
 
+namespace {
+// A quoted key may hold line breaks; a problem may not.
+std::string on_one_line(std::string text) {
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) c = ' ';
+  }
+  return text;
+}
+}  // namespace
+
 Mark Report::mark(std::string key) const {
   while (!key.empty()) {
     if (const auto found = marks_.find(key); found != marks_.end()) return found->second;
@@ -246,11 +257,11 @@ void Report::problem_at(Mark mark, const std::string& key, std::string message) 
     problems_.push_back({source->second, 0, 0, {}, std::move(message)});
     return;
   }
-  problems_.push_back({file_, mark.line, mark.column, key, std::move(message)});
+  problems_.push_back({file_, mark.line, mark.column, on_one_line(key), on_one_line(std::move(message))});
 }
 
 std::vector<Problem> Report::take() {
-  std::ranges::stable_sort(problems_, {}, [](const Problem& p) { return Mark{p.line, p.column}; });
+  std::ranges::sort(problems_, {}, [](const Problem& p) { return std::tie(p.line, p.column, p.key, p.message); });
   return std::move(problems_);
 }
 

@@ -160,9 +160,9 @@ TEST(Configuration, TheCommandLineGoesOverTheFileAndIsCheckedLikeIt) {
   EXPECT_EQ(loaded->admin.port, 10);
   EXPECT_EQ(loaded->policy, Policy::fcfs);
   EXPECT_EQ(problems(read(yaml, {}, {"0.0.0.0:9", {}, "edff"})),
-            "--policy: found 'edff', expected fcfs, priority or edf; did you mean 'edf'?\n"
             "--listen: 0.0.0.0:9 can be reached from outside and no tenant has keys; give tenants a keys_file, "
-            "listen on 127.0.0.1, or write auth: none\n");
+            "listen on 127.0.0.1, or write auth: none\n"
+            "--policy: found 'edff', expected fcfs, priority or edf; did you mean 'edf'?\n");
 }
 
 TEST(Configuration, KeysTurnAuthenticationOnUnlessTheFileSaysNone) {

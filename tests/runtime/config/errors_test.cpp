@@ -195,6 +195,10 @@ TEST(Mistakes, AreAllToldAtOnceInTheFilesOrder) {
             "qlm.yaml:5:9: policy: 'sjf' is not in this version; expected fcfs, priority or edf\n");
 }
 
+TEST(Mistakes, StayOnOneLineWhateverTheKeyHolds) {
+  EXPECT_EQ(answer("log: {\"a\\nb\": 1}\n" + engine), "qlm.yaml:1:7: log.a b: no such key; known here: level or access\n");
+}
+
 TEST(Mistakes, ManyAliasesCostNothing) {
   std::string bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n";
   for (int i = 1; i < 20; ++i) {
@@ -206,13 +210,13 @@ TEST(Mistakes, ManyAliasesCostNothing) {
 }
 
 TEST(Mistakes, OnTheCommandLineAreNamedToo) {
-  const std::vector<std::string> urls{"gpu1:8000", "http://me:secret@a"};
+  const std::vector<std::string> urls{"http://me:secret@a", "gpu1:8000"};
   const auto loaded = defaults_for_urls(urls);
   ASSERT_FALSE(loaded);
   ASSERT_EQ(loaded.error().size(), 2U);
-  EXPECT_EQ(to_string(loaded.error()[0]),
+  EXPECT_EQ(to_string(loaded.error()[1]),
             "the command line: found 'gpu1:8000', expected an engine's address such as http://gpu1:8000; did you mean 'http://gpu1:8000'?");
-  EXPECT_EQ(to_string(loaded.error()[1]), "the command line: an engine's address has a user or password in it; use a file and its api_key_file");
+  EXPECT_EQ(to_string(loaded.error()[0]), "the command line: an engine's address has a user or password in it; use a file and its api_key_file");
   EXPECT_EQ(to_string(defaults_for_urls({}).error()[0]), "the command line: names no engine, expected an address such as http://gpu1:8000");
 }
 

@@ -1,0 +1,1 @@
+qlm_fuzz(yaml_config SOURCE yaml_config.cpp USES runtime/config)
