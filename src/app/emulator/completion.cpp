@@ -28,10 +28,11 @@ Completion::Completion(Generation request, std::shared_ptr<net::Exchange> exchan
       exchange_(std::move(exchange)),
       context_(std::move(context)),
       arrived_(context_.loop.now()),
-      created_(std::chrono::duration_cast<std::chrono::seconds>(context_.loop.wall().time_since_epoch()).count()) {
+      created_(
+          std::chrono::duration_cast<std::chrono::seconds>(context_.loop.wall().time_since_epoch()).count()) {
   const std::string_view object = request_.chat ? "chat.completion.chunk" : "text_completion";
-  envelope_ = fmt::format(R"(data: {{"id":{},"object":"{}","created":{},"model":{},"choices":[)", json_string(context_.id),
-                          object, created_, json_string(context_.model));
+  envelope_ = fmt::format(R"(data: {{"id":{},"object":"{}","created":{},"model":{},"choices":[)",
+                          json_string(context_.id), object, created_, json_string(context_.model));
 }
 
 Completion::~Completion() { abandon(); }
@@ -50,7 +51,8 @@ void Completion::start() {
   for (std::uint32_t i = 0; i < choices_.size(); ++i) {
     Choice& choice = choices_[i];
     const Tokens prompt{static_cast<std::int64_t>(request_.prompts[choice.prompt].size())};
-    const auto ticket = context_.steps.submit(*this, i, prompt, Tokens{static_cast<std::int64_t>(choice.tokens.size())});
+    const auto ticket =
+        context_.steps.submit(*this, i, prompt, Tokens{static_cast<std::int64_t>(choice.tokens.size())});
     if (!ticket) {
       abandon();
       const Refusal refusal{.message = ticket.error().message};
@@ -64,13 +66,19 @@ void Completion::start() {
   fault_strikes();
 }
 
-// The whole output is drawn here, because the engine model is told its length; the client sees it token by token.
+// The whole output is drawn here, because the engine model is told its length; the client sees it token by
+// token.
 Completion::Choice Completion::draw(std::size_t prompt, std::int64_t index) const {
   const auto& ids = request_.prompts[prompt];
   const auto room = context_.max_model_len - static_cast<std::int64_t>(ids.size());
   const std::int64_t most = std::max<std::int64_t>(std::min(request_.max_tokens.value_or(room), room), 1);
-  Generator generator(ids, request_.seed ^ context_.seed ^ static_cast<std::uint64_t>(index), context_.mean_output);
-  Choice choice{.prompt = prompt, .tokens = {}, .finish_reason = "length", .stop_reason = {}, .text_size = std::string::npos};
+  Generator generator(ids, request_.seed ^ context_.seed ^ static_cast<std::uint64_t>(index),
+                      context_.mean_output);
+  Choice choice{.prompt = prompt,
+                .tokens = {},
+                .finish_reason = "length",
+                .stop_reason = {},
+                .text_size = std::string::npos};
   std::string so_far;  // kept only where there is a stop string to look for
   while (static_cast<std::int64_t>(choice.tokens.size()) < most) {
     choice.tokens.push_back(generator.next());
@@ -132,11 +140,13 @@ void Completion::observe(Choice& choice, std::int64_t generated, bool finished) 
   metrics.generation_tokens += generated - choice.sent;
   if (!finished) return;
   metrics.end_to_end.observe(seconds(now - arrived_));
-  ++metrics.finished[static_cast<std::size_t>(choice.finish_reason == "stop" ? Metrics::Reason::stop : Metrics::Reason::length)];
+  ++metrics.finished[static_cast<std::size_t>(choice.finish_reason == "stop" ? Metrics::Reason::stop
+                                                                             : Metrics::Reason::length)];
 }
 
 bool Completion::fault_strikes() {
-  if (context_.fault.kind == Fault::Kind::none || generated_tokens() < context_.fault.after_tokens) return false;
+  if (context_.fault.kind == Fault::Kind::none || generated_tokens() < context_.fault.after_tokens)
+    return false;
   switch (context_.fault.kind) {
     case Fault::Kind::stall:
       silent_ = true;
@@ -149,7 +159,8 @@ bool Completion::fault_strikes() {
         exchange_->write("proxy error: \x01\x02 <html> this is no event");
         exchange_->finish();
       } else {
-        exchange_->respond(200, content_type("application/json"), "{\"id\": \"chatcmpl-1\", \"choices\": [{\"ind");
+        exchange_->respond(200, content_type("application/json"),
+                           "{\"id\": \"chatcmpl-1\", \"choices\": [{\"ind");
       }
       break;
     case Fault::Kind::die:
@@ -184,19 +195,24 @@ void Completion::stream_tokens(std::uint32_t index, std::int64_t upto, bool fini
                        prompt + generated, generated);
   };
   const auto append_prompt_ids = [&] {
-    fmt::format_to(std::back_inserter(out), R"(,"prompt_token_ids":[{}])", fmt::join(request_.prompts[choice.prompt], ","));
+    fmt::format_to(std::back_inserter(out), R"(,"prompt_token_ids":[{}])",
+                   fmt::join(request_.prompts[choice.prompt], ","));
   };
   const bool first = choice.sent == 0;
   const bool with_prompt_ids = first && request_.return_token_ids;
   if (request_.chat && first) {
     out += envelope_;
-    fmt::format_to(std::back_inserter(out),
-                   R"({{"index":{},"delta":{{"role":"assistant","content":""}},"logprobs":null,"finish_reason":null}}])", index);
+    fmt::format_to(
+        std::back_inserter(out),
+        R"({{"index":{},"delta":{{"role":"assistant","content":""}},"logprobs":null,"finish_reason":null}}])",
+        index);
     if (with_prompt_ids) append_prompt_ids();
     out += usage_so_far() + "}\n\n";
   }
   out += envelope_;
-  fmt::format_to(std::back_inserter(out), fmt::runtime(request_.chat ? R"({{"index":{},"delta":{{"content":"{}"}})" : R"({{"index":{},"text":"{}")"),
+  fmt::format_to(std::back_inserter(out),
+                 fmt::runtime(request_.chat ? R"({{"index":{},"delta":{{"content":"{}"}})"
+                                            : R"({{"index":{},"text":"{}")"),
                  index, text(choice, choice.sent, upto));
   append_logprobs(out, choice, choice.sent, upto);
   if (finished) {
@@ -211,12 +227,14 @@ void Completion::stream_tokens(std::uint32_t index, std::int64_t upto, bool fini
   exchange_->write(out);
 }
 
-void Completion::append_logprobs(std::string& out, const Choice& choice, std::int64_t from, std::int64_t to) const {
+void Completion::append_logprobs(std::string& out, const Choice& choice, std::int64_t from,
+                                 std::int64_t to) const {
   if (!request_.logprobs) {
     out += R"(,"logprobs":null)";
     return;
   }
-  const auto tokens = std::span(choice.tokens).subspan(static_cast<std::size_t>(from), static_cast<std::size_t>(to - from));
+  const auto tokens =
+      std::span(choice.tokens).subspan(static_cast<std::size_t>(from), static_cast<std::size_t>(to - from));
   // The alternatives to a token are its successors in the vocabulary, each a bit less likely.
   const auto alternative = [](TokenId token, std::int64_t rank) {
     return static_cast<TokenId>((token + rank) % vocabulary_size);
@@ -225,15 +243,18 @@ void Completion::append_logprobs(std::string& out, const Choice& choice, std::in
     const auto entry = [](TokenId token, double value) {
       std::vector<int> bytes;
       for (const char c : token_text(token)) bytes.push_back(static_cast<unsigned char>(c));
-      return fmt::format(R"("token":"{}","logprob":{:.4f},"bytes":[{}])", token_text(token), value, fmt::join(bytes, ","));
+      return fmt::format(R"("token":"{}","logprob":{:.4f},"bytes":[{}])", token_text(token), value,
+                         fmt::join(bytes, ","));
     };
     std::vector<std::string> items;
     for (const TokenId token : tokens) {
       std::vector<std::string> top;
       for (std::int64_t rank = 0; rank < *request_.logprobs; ++rank) {
-        top.push_back("{" + entry(alternative(token, rank), logprob(token) - static_cast<double>(rank)) + "}");
+        top.push_back("{" + entry(alternative(token, rank), logprob(token) - static_cast<double>(rank)) +
+                      "}");
       }
-      items.push_back(fmt::format(R"({{{},"top_logprobs":[{}]}})", entry(token, logprob(token)), fmt::join(top, ",")));
+      items.push_back(
+          fmt::format(R"({{{},"top_logprobs":[{}]}})", entry(token, logprob(token)), fmt::join(top, ",")));
     }
     fmt::format_to(std::back_inserter(out), R"(,"logprobs":{{"content":[{}]}})", fmt::join(items, ","));
     return;
@@ -246,17 +267,21 @@ void Completion::append_logprobs(std::string& out, const Choice& choice, std::in
     offsets.push_back(std::to_string((static_cast<std::size_t>(from) + i) * token_text(0).size()));
     std::vector<std::string> top = {fmt::format("\"{}\":{:.4f}", token_text(token), logprob(token))};
     for (std::int64_t rank = 1; rank < *request_.logprobs; ++rank) {
-      top.push_back(fmt::format("\"{}\":{:.4f}", token_text(alternative(token, rank)), logprob(token) - static_cast<double>(rank)));
+      top.push_back(fmt::format("\"{}\":{:.4f}", token_text(alternative(token, rank)),
+                                logprob(token) - static_cast<double>(rank)));
     }
     tops.push_back(fmt::format("{{{}}}", fmt::join(top, ",")));
   }
-  fmt::format_to(std::back_inserter(out),
-                 R"(,"logprobs":{{"text_offset":[{}],"token_logprobs":[{}],"tokens":[{}],"top_logprobs":[{}]}})",
-                 fmt::join(offsets, ","), fmt::join(values, ","), fmt::join(words, ","), fmt::join(tops, ","));
+  fmt::format_to(
+      std::back_inserter(out),
+      R"(,"logprobs":{{"text_offset":[{}],"token_logprobs":[{}],"tokens":[{}],"top_logprobs":[{}]}})",
+      fmt::join(offsets, ","), fmt::join(values, ","), fmt::join(words, ","), fmt::join(tops, ","));
 }
 
-void Completion::append_token_ids(std::string& out, const Choice& choice, std::int64_t from, std::int64_t to) const {
-  const auto ids = std::span(choice.tokens).subspan(static_cast<std::size_t>(from), static_cast<std::size_t>(to - from));
+void Completion::append_token_ids(std::string& out, const Choice& choice, std::int64_t from,
+                                  std::int64_t to) const {
+  const auto ids =
+      std::span(choice.tokens).subspan(static_cast<std::size_t>(from), static_cast<std::size_t>(to - from));
   fmt::format_to(std::back_inserter(out), R"(,"token_ids":[{}])", fmt::join(ids, ","));
 }
 
@@ -269,15 +294,17 @@ void Completion::finish_stream() {
 }
 
 void Completion::respond_whole() {
-  std::string out = fmt::format(R"({{"id":{},"object":"{}","created":{},"model":{},"choices":[)", json_string(context_.id),
-                                request_.chat ? "chat.completion" : "text_completion", created_, json_string(context_.model));
+  std::string out = fmt::format(
+      R"({{"id":{},"object":"{}","created":{},"model":{},"choices":[)", json_string(context_.id),
+      request_.chat ? "chat.completion" : "text_completion", created_, json_string(context_.model));
   for (std::size_t i = 0; i < choices_.size(); ++i) {
     const Choice& choice = choices_[i];
     const auto count = static_cast<std::int64_t>(choice.tokens.size());
     if (i > 0) out += ',';
-    const std::string_view said = request_.chat
-        ? R"({{"index":{},"message":{{"role":"assistant","content":"{}","refusal":null,"tool_calls":[]}})"
-        : R"({{"index":{},"text":"{}")";
+    const std::string_view said =
+        request_.chat
+            ? R"({{"index":{},"message":{{"role":"assistant","content":"{}","refusal":null,"tool_calls":[]}})"
+            : R"({{"index":{},"text":"{}")";
     fmt::format_to(std::back_inserter(out), fmt::runtime(said), i, text(choice, 0, count));
     append_logprobs(out, choice, 0, count);
     fmt::format_to(std::back_inserter(out), R"(,"finish_reason":"{}","stop_reason":{})", choice.finish_reason,
@@ -285,21 +312,24 @@ void Completion::respond_whole() {
     if (request_.return_token_ids) {
       append_token_ids(out, choice, 0, count);
       if (!request_.chat) {
-        fmt::format_to(std::back_inserter(out), R"(,"prompt_token_ids":[{}])", fmt::join(request_.prompts[choice.prompt], ","));
+        fmt::format_to(std::back_inserter(out), R"(,"prompt_token_ids":[{}])",
+                       fmt::join(request_.prompts[choice.prompt], ","));
       }
     }
     out += '}';
   }
   out += R"(],"usage":)" + usage();
   if (request_.chat && request_.return_token_ids) {
-    fmt::format_to(std::back_inserter(out), R"(,"prompt_token_ids":[{}])", fmt::join(request_.prompts[0], ","));
+    fmt::format_to(std::back_inserter(out), R"(,"prompt_token_ids":[{}])",
+                   fmt::join(request_.prompts[0], ","));
   }
   exchange_->respond(200, content_type("application/json"), out + "}");
 }
 
 std::string Completion::usage() const {
-  return fmt::format(R"({{"prompt_tokens":{},"total_tokens":{},"completion_tokens":{},"prompt_tokens_details":null}})",
-                     prompt_tokens(), prompt_tokens() + generated_tokens(), generated_tokens());
+  return fmt::format(
+      R"({{"prompt_tokens":{},"total_tokens":{},"completion_tokens":{},"prompt_tokens_details":null}})",
+      prompt_tokens(), prompt_tokens() + generated_tokens(), generated_tokens());
 }
 
 std::int64_t Completion::prompt_tokens() const {

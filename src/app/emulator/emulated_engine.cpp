@@ -42,7 +42,10 @@ void answer(net::Exchange& exchange, const Refusal& refusal) {
 class EmbeddingWork final : public StepLoop::Listener {
  public:
   EmbeddingWork(ExchangePtr exchange, std::size_t prompts, std::string reply, std::function<void()> on_end)
-      : exchange_(std::move(exchange)), left_(prompts), reply_(std::move(reply)), on_end_(std::move(on_end)) {}
+      : exchange_(std::move(exchange)),
+        left_(prompts),
+        reply_(std::move(reply)),
+        on_end_(std::move(on_end)) {}
   void on_tokens(std::uint32_t, std::int64_t, bool finished) override {
     if (!finished || --left_ > 0) return;
     answer(*exchange_, std::move(reply_));
@@ -84,7 +87,9 @@ struct EmulatedEngine::Impl : std::enable_shared_from_this<Impl> {
   Impl(net::Loop& loop_in, EmulatorOptions options_in)
       : loop(loop_in),
         options(std::move(options_in)),
-        max_model_len(std::min(options.profile.max_model_len, options.profile.kv_tokens - EngineModel::block_size).count),
+        max_model_len(
+            std::min(options.profile.max_model_len, options.profile.kv_tokens - EngineModel::block_size)
+                .count),
         steps(loop, options.profile, options.speed) {
     if (options.served_as.empty()) options.served_as.emplace_back(options.profile.model);
     started_at = unix_seconds();
@@ -116,7 +121,9 @@ struct EmulatedEngine::Impl : std::enable_shared_from_this<Impl> {
   void generate(const ExchangePtr& exchange, bool chat);
   void embed(const ExchangePtr& exchange);
   std::string next_id(const net::Exchange& exchange, std::string_view prefix);
-  void keep(std::shared_ptr<StepLoop::Listener> work, std::uint64_t number) { in_flight.emplace(number, std::move(work)); }
+  void keep(std::shared_ptr<StepLoop::Listener> work, std::uint64_t number) {
+    in_flight.emplace(number, std::move(work));
+  }
   // Later, because the work is in the middle of a call when it says that it has ended.
   std::function<void()> forget_later(std::uint64_t number) {
     return [weak = weak_from_this(), number] {
@@ -164,8 +171,11 @@ void EmulatedEngine::Impl::handle(ExchangePtr exchange) {
   dispatch(exchange, method, path);
 }
 
-void EmulatedEngine::Impl::dispatch(const ExchangePtr& exchange, std::string_view method, std::string_view path) {
-  const auto get = [&](std::string_view known) { return path == known && (method == "GET" || method == "HEAD"); };
+void EmulatedEngine::Impl::dispatch(const ExchangePtr& exchange, std::string_view method,
+                                    std::string_view path) {
+  const auto get = [&](std::string_view known) {
+    return path == known && (method == "GET" || method == "HEAD");
+  };
   const auto post = [&](std::string_view known) { return path == known && method == "POST"; };
   if (get("/health") || path == "/ping") return answer(*exchange, "");
   if (get("/v1/models")) return answer(*exchange, models());
@@ -183,16 +193,20 @@ void EmulatedEngine::Impl::dispatch(const ExchangePtr& exchange, std::string_vie
   }
   const bool generation = post("/v1/chat/completions") || post("/v1/completions");
   if (!generation && !post("/v1/embeddings") && !post("/tokenize") && !post("/detokenize")) {
-    constexpr std::string_view known[] = {"/health", "/v1/models", "/version", "/load", "/metrics", "/emulator/fault",
-                                          "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/tokenize", "/detokenize"};
+    constexpr std::string_view known[] = {
+        "/health",         "/v1/models",           "/version",        "/load",          "/metrics",
+        "/emulator/fault", "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/tokenize",
+        "/detokenize"};
     if (std::ranges::count(known, path) > 0) {
-      return answer(*exchange, Refusal{.status = 405, .message = "Method Not Allowed", .type = "Method Not Allowed"});
+      return answer(*exchange,
+                    Refusal{.status = 405, .message = "Method Not Allowed", .type = "Method Not Allowed"});
     }
     return answer(*exchange, Refusal{.status = 404, .message = "Not Found", .type = "NotFoundError"});
   }
   const auto type = exchange->head().fields.find("Content-Type").value_or("");
   if (!http::equals_ignoring_case(type.substr(0, json_type.size()), json_type)) {
-    return answer(*exchange, Refusal{.message = "Unsupported Media Type: Only 'application/json' is allowed", .type = "Bad Request"});
+    return answer(*exchange, Refusal{.message = "Unsupported Media Type: Only 'application/json' is allowed",
+                                     .type = "Bad Request"});
   }
   if (generation) return generate(exchange, path == "/v1/chat/completions");
   if (path == "/v1/embeddings") return embed(exchange);
@@ -201,9 +215,10 @@ void EmulatedEngine::Impl::dispatch(const ExchangePtr& exchange, std::string_vie
   const auto request = forth ? parse_tokenize(*exchange->body()) : parse_detokenize(*exchange->body());
   if (!request) return answer(*exchange, request.error());
   if (const auto refusal = unknown_model(request->model)) return answer(*exchange, *refusal);
-  if (!forth) return answer(*exchange, fmt::format(R"({{"prompt":{}}})", json_string(detokenize(request->tokens))));
-  answer(*exchange, fmt::format(R"({{"count":{},"max_model_len":{},"tokens":[{}],"token_strs":null}})", request->tokens.size(),
-                                max_model_len, fmt::join(request->tokens, ",")));
+  if (!forth)
+    return answer(*exchange, fmt::format(R"({{"prompt":{}}})", json_string(detokenize(request->tokens))));
+  answer(*exchange, fmt::format(R"({{"count":{},"max_model_len":{},"tokens":[{}],"token_strs":null}})",
+                                request->tokens.size(), max_model_len, fmt::join(request->tokens, ",")));
 }
 
 std::string EmulatedEngine::Impl::models() const {
@@ -219,8 +234,10 @@ std::string EmulatedEngine::Impl::models() const {
 
 std::string EmulatedEngine::Impl::next_id(const net::Exchange& exchange, std::string_view prefix) {
   ++requests;
-  if (const auto given = exchange.head().fields.find("X-Request-Id")) return fmt::format("{}-{}", prefix, *given);
-  return fmt::format("{}-{:016x}{:016x}", prefix, mix(options.seed ^ requests), mix(requests + static_cast<std::uint64_t>(started_at)));
+  if (const auto given = exchange.head().fields.find("X-Request-Id"))
+    return fmt::format("{}-{}", prefix, *given);
+  return fmt::format("{}-{:016x}{:016x}", prefix, mix(options.seed ^ requests),
+                     mix(requests + static_cast<std::uint64_t>(started_at)));
 }
 
 void EmulatedEngine::Impl::generate(const ExchangePtr& exchange, bool chat) {
@@ -231,12 +248,14 @@ void EmulatedEngine::Impl::generate(const ExchangePtr& exchange, bool chat) {
     const auto length = static_cast<std::int64_t>(prompt.size());
     const std::int64_t completion = request->max_tokens.value_or(1);
     if (length >= max_model_len || completion > max_model_len - length) {
-      return answer(*exchange,
-                    Refusal{.message = fmt::format("This model's maximum context length is {} tokens. However, you requested {} output "
-                                                   "tokens and your prompt contains at least {} input tokens. Please reduce the length "
-                                                   "of the input prompt or the number of requested output tokens.",
-                                                   max_model_len, completion, length),
-                            .param = "input_tokens"});
+      return answer(
+          *exchange,
+          Refusal{.message = fmt::format(
+                      "This model's maximum context length is {} tokens. However, you requested {} output "
+                      "tokens and your prompt contains at least {} input tokens. Please reduce the length "
+                      "of the input prompt or the number of requested output tokens.",
+                      max_model_len, completion, length),
+                  .param = "input_tokens"});
     }
   }
   const Fault strikes = take_fault();
@@ -244,9 +263,15 @@ void EmulatedEngine::Impl::generate(const ExchangePtr& exchange, bool chat) {
     case Fault::Kind::refuse:
       return exchange->abort();
     case Fault::Kind::http_500:
-      return answer(*exchange, Refusal{.status = 500, .message = "EngineCore encountered an issue. See stack trace (above) for the root cause.", .type = "InternalServerError"});
+      return answer(
+          *exchange,
+          Refusal{.status = 500,
+                  .message = "EngineCore encountered an issue. See stack trace (above) for the root cause.",
+                  .type = "InternalServerError"});
     case Fault::Kind::http_503:
-      return answer(*exchange, Refusal{.status = 503, .message = "The server is overloaded.", .type = "ServiceUnavailableError"});
+      return answer(
+          *exchange,
+          Refusal{.status = 503, .message = "The server is overloaded.", .type = "ServiceUnavailableError"});
     default:
       break;
   }
@@ -275,23 +300,30 @@ void EmulatedEngine::Impl::embed(const ExchangePtr& exchange) {
   for (std::size_t i = 0; i < request->inputs.size(); ++i) {
     const auto& ids = request->inputs[i];
     if (static_cast<std::int64_t>(ids.size()) >= max_model_len) {
-      return answer(*exchange, Refusal{.message = fmt::format("This model's maximum context length is {} tokens. However, you requested {} "
-                                                              "tokens in the input for embedding generation. Please reduce the length of the input.",
-                                                              max_model_len, ids.size()),
-                                       .param = "input_tokens"});
+      return answer(
+          *exchange,
+          Refusal{.message = fmt::format(
+                      "This model's maximum context length is {} tokens. However, you requested {} "
+                      "tokens in the input for embedding generation. Please reduce the length of the input.",
+                      max_model_len, ids.size()),
+                  .param = "input_tokens"});
     }
     tokens += ids.size();
-    data += fmt::format(R"({}{{"index":{},"object":"embedding","embedding":{}}})", i > 0 ? "," : "", i, embedding_json(ids, *request));
+    data += fmt::format(R"({}{{"index":{},"object":"embedding","embedding":{}}})", i > 0 ? "," : "", i,
+                        embedding_json(ids, *request));
   }
   const std::string id = next_id(*exchange, "embd");
   std::string reply = fmt::format(
       R"({{"id":"{}","object":"list","created":{},"model":{},"data":[{}],"usage":{{"prompt_tokens":{},"total_tokens":{},"completion_tokens":0,"prompt_tokens_details":null}}}})",
-      id, unix_seconds(), json_string(request->model.empty() ? options.served_as.front() : request->model), data, tokens, tokens);
-  const auto work = std::make_shared<EmbeddingWork>(exchange, request->inputs.size(), std::move(reply), forget_later(requests));
+      id, unix_seconds(), json_string(request->model.empty() ? options.served_as.front() : request->model),
+      data, tokens, tokens);
+  const auto work = std::make_shared<EmbeddingWork>(exchange, request->inputs.size(), std::move(reply),
+                                                    forget_later(requests));
   keep(work, requests);
   std::vector<StepLoop::Ticket> tickets;
   for (std::uint32_t i = 0; i < request->inputs.size(); ++i) {
-    const auto ticket = steps.submit(*work, i, Tokens{static_cast<std::int64_t>(request->inputs[i].size())}, Tokens{1});
+    const auto ticket =
+        steps.submit(*work, i, Tokens{static_cast<std::int64_t>(request->inputs[i].size())}, Tokens{1});
     if (ticket) tickets.push_back(*ticket);  // below max_model_len it always fits
   }
   exchange->on_gone([weak = weak_from_this(), tickets, number = requests] {
@@ -308,9 +340,11 @@ Result<std::unique_ptr<EmulatedEngine>> EmulatedEngine::start(net::Loop& loop, E
   const auto refusal_body = [](int status, const std::string& message) {
     return Refusal{.status = status, .message = message, .type = "Bad Request"}.body();
   };
-  auto server = net::HttpServer::listen(loop, address, {}, refusal_body, [weak = std::weak_ptr(impl)](ExchangePtr exchange) {
-    if (const auto self = weak.lock()) self->handle(std::move(exchange));
-  });
+  auto server = net::HttpServer::listen(loop, address, {}, refusal_body,
+                                        [weak = std::weak_ptr(impl)](ExchangePtr exchange) {
+                                          if (const auto self = weak.lock())
+                                            self->handle(std::move(exchange));
+                                        });
   if (!server) return std::unexpected(server.error());
   impl->server = std::move(*server);
   return std::unique_ptr<EmulatedEngine>(new EmulatedEngine(std::move(impl)));

@@ -12,8 +12,10 @@ namespace {
 
 constexpr double first_token_bounds[] = {.001, .005, .01, .02, .04, .06, .08, .1, .25, .5,  .75,
                                          1,    2.5,  5,   7.5, 10,  20,  40,  80, 160, 640, 2560};
-constexpr double inter_token_bounds[] = {.01, .025, .05, .075, .1, .15, .2, .3, .4, .5, .75, 1, 2.5, 5, 7.5, 10, 20, 40, 80};
-constexpr double end_to_end_bounds[] = {.3, .5, .8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680};
+constexpr double inter_token_bounds[] = {.01, .025, .05, .075, .1,  .15, .2, .3, .4, .5,
+                                         .75, 1,    2.5, 5,    7.5, 10,  20, 40, 80};
+constexpr double end_to_end_bounds[] = {.3, .5, .8, 1,  1.5, 2,   2.5, 5,   10,   15,  20,
+                                        30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680};
 
 void head(std::string& out, std::string_view name, std::string_view type, std::string_view help) {
   out += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
@@ -36,28 +38,35 @@ void Histogram::append_to(std::string& out, std::string_view name, std::string_v
   out += fmt::format("{}_sum{{{}}} {}\n{}_count{{{}}} {}\n", name, labels, sum_, name, labels, below);
 }
 
-Metrics::Metrics() : time_to_first_token(first_token_bounds), inter_token(inter_token_bounds), end_to_end(end_to_end_bounds) {}
+Metrics::Metrics()
+    : time_to_first_token(first_token_bounds),
+      inter_token(inter_token_bounds),
+      end_to_end(end_to_end_bounds) {}
 
 std::string Metrics::text(const std::string& model, const EngineModel& engine, Duration busy) const {
   const std::string labels = fmt::format(R"(engine="0",model_name={})", openai::json_string(model));
   std::string out;
   const auto one = [&](std::string_view name, std::string_view type, std::string_view help, auto value) {
-    // The type line of a counter carries its name without _total in OpenMetrics, with it in the older text format.
+    // The type line of a counter carries its name without _total in OpenMetrics, with it in the older text
+    // format.
     head(out, name, type, help);
     out += fmt::format("{}{{{}}} {}\n", name, labels, value);
   };
-  one("vllm:num_requests_running", "gauge", "Number of requests in model execution batches.", engine.running());
+  one("vllm:num_requests_running", "gauge", "Number of requests in model execution batches.",
+      engine.running());
   one("vllm:num_requests_waiting", "gauge", "Number of requests waiting to be processed.", engine.waiting());
   one("vllm:kv_cache_usage_perc", "gauge", "KV-cache usage. 1 means 100 percent usage.",
       static_cast<double>(engine.kv_blocks_used()) /
           static_cast<double>(std::max<std::int64_t>(engine.kv_blocks_total(), 1)));
-  one("vllm:num_preemptions_total", "counter", "Cumulative number of preemptions.", engine.totals().preemptions);
+  one("vllm:num_preemptions_total", "counter", "Cumulative number of preemptions.",
+      engine.totals().preemptions);
   one("vllm:prompt_tokens_total", "counter", "Number of prefill tokens processed.", prompt_tokens);
   one("vllm:generation_tokens_total", "counter", "Number of generation tokens processed.", generation_tokens);
   head(out, "vllm:request_success_total", "counter", "Count of successfully processed requests.");
   constexpr std::array<std::string_view, 3> reasons = {"stop", "length", "abort"};
   for (std::size_t i = 0; i < reasons.size(); ++i) {
-    out += fmt::format("vllm:request_success_total{{{},finished_reason=\"{}\"}} {}\n", labels, reasons[i], finished[i]);
+    out += fmt::format("vllm:request_success_total{{{},finished_reason=\"{}\"}} {}\n", labels, reasons[i],
+                       finished[i]);
   }
   head(out, "vllm:cache_config_info", "gauge", "Information of the LLMEngine CacheConfig");
   out += fmt::format("vllm:cache_config_info{{block_size=\"{}\",engine=\"0\",num_gpu_blocks=\"{}\"}} 1\n",
@@ -66,7 +75,8 @@ std::string Metrics::text(const std::string& model, const EngineModel& engine, D
     head(out, name, "histogram", help);
     h.append_to(out, name, labels);
   };
-  histogram("vllm:time_to_first_token_seconds", "Histogram of time to first token in seconds.", time_to_first_token);
+  histogram("vllm:time_to_first_token_seconds", "Histogram of time to first token in seconds.",
+            time_to_first_token);
   histogram("vllm:inter_token_latency_seconds", "Histogram of inter-token latency in seconds.", inter_token);
   histogram("vllm:e2e_request_latency_seconds", "Histogram of e2e request latency in seconds.", end_to_end);
   one("emulator:busy_seconds_total", "counter", "Real time spent in engine steps.", seconds(busy));

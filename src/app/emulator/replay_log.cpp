@@ -63,8 +63,8 @@ Duration p99(std::vector<Duration> values) {
 Result<std::vector<LoggedRequest>> read_request_log(const std::string& path) {
   auto text = read_whole(path);
   if (!text) return std::unexpected(text.error());
-  constexpr std::array<std::string_view, 5> names = {"arrival_s", "prompt_tokens", "output_tokens", "first_token_s",
-                                                     "last_token_s"};
+  constexpr std::array<std::string_view, 5> names = {"arrival_s", "prompt_tokens", "output_tokens",
+                                                     "first_token_s", "last_token_s"};
   std::array<std::size_t, 5> column{};
   std::vector<LoggedRequest> log;
   std::string_view rest = *text;
@@ -77,7 +77,8 @@ Result<std::vector<LoggedRequest>> read_request_log(const std::string& path) {
     if (line_number == 1) {
       for (std::size_t i = 0; i < names.size(); ++i) {
         const auto found = std::ranges::find(cells, names[i]);
-        if (found == cells.end()) return fail(fmt::format("{}: no column {} in its first line", path, names[i]));
+        if (found == cells.end())
+          return fail(fmt::format("{}: no column {} in its first line", path, names[i]));
         column[i] = static_cast<std::size_t>(found - cells.begin());
       }
       continue;
@@ -85,7 +86,8 @@ Result<std::vector<LoggedRequest>> read_request_log(const std::string& path) {
     std::array<double, 5> value{};
     for (std::size_t i = 0; i < names.size(); ++i) {
       const auto parsed = column[i] < cells.size() ? number(cells[column[i]]) : std::nullopt;
-      if (!parsed || *parsed < 0) return fail(fmt::format("{}:{}: {} is no number", path, line_number, names[i]));
+      if (!parsed || *parsed < 0)
+        return fail(fmt::format("{}:{}: {} is no number", path, line_number, names[i]));
       value[i] = *parsed;
     }
     log.push_back({.arrival = duration_from_seconds(value[0]),
@@ -101,7 +103,8 @@ Result<std::vector<LoggedRequest>> read_request_log(const std::string& path) {
   return log;
 }
 
-Result<ReplayReport> replay(const std::vector<LoggedRequest>& log, const StepTimeModel& step, const EngineLimits& limits) {
+Result<ReplayReport> replay(const std::vector<LoggedRequest>& log, const StepTimeModel& step,
+                            const EngineLimits& limits) {
   EngineModel engine(step, limits);
   std::vector<Duration> first(log.size()), last(log.size());
   Duration now{0};
@@ -148,8 +151,8 @@ std::string ReplayReport::text() const {
       "mean E2E          real {:.2f} s, model {:.2f} s\n"
       "p99 E2E           real {:.2f} s, model {:.2f} s\n"
       "preemptions       model {}\n",
-      requests, e2e_error * 100, seconds(ttft_real), seconds(ttft_model), seconds(e2e_real), seconds(e2e_model),
-      seconds(e2e_p99_real), seconds(e2e_p99_model), preemptions);
+      requests, e2e_error * 100, seconds(ttft_real), seconds(ttft_model), seconds(e2e_real),
+      seconds(e2e_model), seconds(e2e_p99_real), seconds(e2e_p99_model), preemptions);
 }
 
 }  // namespace qlm::emulator

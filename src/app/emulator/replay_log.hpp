@@ -1,5 +1,5 @@
-// Replays a real engine's request log through EngineModel and says how far the two are apart: the proof that an
-// emulated GPU keeps a real one's time.
+// Replays a real engine's request log through EngineModel and says how far the two are apart: the proof that
+// an emulated GPU keeps a real one's time.
 #pragma once
 
 #include <cstdint>
@@ -20,13 +20,13 @@ struct LoggedRequest {
   Duration last_token{0};
 };
 
-// A CSV with at least the columns arrival_s, prompt_tokens, output_tokens, first_token_s and last_token_s, ordered by
-// arrival; gzipped or not; "-" is standard input.
+// A CSV with at least the columns arrival_s, prompt_tokens, output_tokens, first_token_s and last_token_s,
+// ordered by arrival; gzipped or not; "-" is standard input.
 Result<std::vector<LoggedRequest>> read_request_log(const std::string& path);
 
 struct ReplayReport {
   std::size_t requests = 0;
-  double e2e_error = 0;  // mean over requests of |modelled - real| / real (MAPE), as a share
+  double e2e_error = 0;                  // mean over requests of |modelled - real| / real (MAPE), as a share
   Duration ttft_real{0}, ttft_model{0};  // means
   Duration e2e_real{0}, e2e_model{0};
   Duration e2e_p99_real{0}, e2e_p99_model{0};
@@ -34,6 +34,7 @@ struct ReplayReport {
   std::string text() const;
 };
 
-Result<ReplayReport> replay(const std::vector<LoggedRequest>& log, const StepTimeModel& step, const EngineLimits& limits);
+Result<ReplayReport> replay(const std::vector<LoggedRequest>& log, const StepTimeModel& step,
+                            const EngineLimits& limits);
 
 }  // namespace qlm::emulator

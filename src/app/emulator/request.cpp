@@ -97,7 +97,8 @@ Parsed<std::vector<TokenId>> token_ids(const json::array& array, std::string_vie
   std::vector<TokenId> ids;
   ids.reserve(array.size());
   for (const auto& value : array) {
-    if (!value.is_int64() || value.get_int64() < 0 || value.get_int64() > std::numeric_limits<TokenId>::max()) {
+    if (!value.is_int64() || value.get_int64() < 0 ||
+        value.get_int64() > std::numeric_limits<TokenId>::max()) {
       return refuse("Token ids must be non-negative integers.", std::string(name));
     }
     ids.push_back(static_cast<TokenId>(value.get_int64()));
@@ -190,11 +191,13 @@ void read_common(Reader& reader, Generation& request) {
   if (const auto limit = reader.integer("max_completion_tokens", 1)) request.max_tokens = limit;
   request.min_tokens = reader.integer("min_tokens", 0).value_or(0);
   if (request.max_tokens && request.min_tokens > *request.max_tokens) {
-    reader.complain("min_tokens", fmt::format("min_tokens must be less than or equal to max_tokens={}, got {}.",
-                                              *request.max_tokens, request.min_tokens));
+    reader.complain("min_tokens",
+                    fmt::format("min_tokens must be less than or equal to max_tokens={}, got {}.",
+                                *request.max_tokens, request.min_tokens));
   }
   request.ignore_eos = reader.flag("ignore_eos");
-  request.seed = static_cast<std::uint64_t>(reader.integer("seed", std::numeric_limits<std::int64_t>::min()).value_or(0));
+  request.seed = static_cast<std::uint64_t>(
+      reader.integer("seed", std::numeric_limits<std::int64_t>::min()).value_or(0));
   request.stream = reader.flag("stream");
   request.return_token_ids = reader.flag("return_token_ids");
   read_stop(reader, request);
@@ -232,7 +235,8 @@ Parsed<Generation> parse_generation(const std::string& body, bool chat) {
     request.logprobs = reader.integer("logprobs", 0);
   }
   read_common(reader, request);
-  if (request.logprobs > 20) reader.complain("logprobs", "Requested more than 20 logprobs, which is greater than max allowed: 20");
+  if (request.logprobs > 20)
+    reader.complain("logprobs", "Requested more than 20 logprobs, which is greater than max allowed: 20");
   if (!chat && !request.max_tokens) request.max_tokens = std::max<std::int64_t>(16, request.min_tokens);
   if (reader.refusal()) return std::unexpected(*reader.refusal());
   return request;
@@ -309,13 +313,16 @@ Parsed<Fault> parse_fault(const std::string& body) {
   if (const auto known = fault_kind(kind)) {
     fault.kind = *known;
   } else {
-    reader.complain("kind", fmt::format("no fault {}; there are none, refuse, http_500, http_503, stall, cut, garbage, slow, die",
-                                        json_string(kind)));
+    reader.complain(
+        "kind",
+        fmt::format("no fault {}; there are none, refuse, http_500, http_503, stall, cut, garbage, slow, die",
+                    json_string(kind)));
   }
   fault.after_tokens = reader.integer("after_tokens", 0).value_or(0);
   fault.count = reader.integer("count", 1).value_or(fault.count);
   fault.factor = reader.number("factor").value_or(fault.factor);
-  if (!(fault.factor > 0 && fault.factor <= 1e6)) reader.complain("factor", "factor must be above 0 and at most 1e6.");
+  if (!(fault.factor > 0 && fault.factor <= 1e6))
+    reader.complain("factor", "factor must be above 0 and at most 1e6.");
   if (reader.refusal()) return std::unexpected(*reader.refusal());
   return fault;
 }

@@ -1,5 +1,5 @@
-// What a client asks of the emulated engine, read from its JSON as vLLM reads it: unknown fields are ignored, wrong
-// ones refused.
+// What a client asks of the emulated engine, read from its JSON as vLLM reads it: unknown fields are ignored,
+// wrong ones refused.
 #pragma once
 
 #include <cstdint>

@@ -23,7 +23,8 @@ struct Arguments {
   int instances = 1;
   std::string gpu = "a100-80", model = "mistral-7b", profile;
   std::vector<std::string> served_as, api_keys;
-  std::int64_t max_num_seqs = 0, max_num_batched_tokens = 0, max_model_len = 0, kv_tokens = 0, mean_output = 228;
+  std::int64_t max_num_seqs = 0, max_num_batched_tokens = 0, max_model_len = 0, kv_tokens = 0,
+               mean_output = 228;
   double speed = 1;
   std::uint64_t seed = 0;
   std::string fault = "none";
@@ -34,7 +35,8 @@ struct Arguments {
 };
 
 constexpr const char* description =
-    "An emulated engine: vLLM's HTTP contract in front of a model of continuous batching that keeps a GPU's time.\n"
+    "An emulated engine: vLLM's HTTP contract in front of a model of continuous batching that keeps a GPU's "
+    "time.\n"
     "It generates words that mean nothing, at the pace the named GPU would.\n";
 
 constexpr const char* footer = R"(
@@ -58,16 +60,18 @@ void print_profiles() {
   fmt::print("{:<36}{:<10}{:>11}  {}\n", "PROFILE", "STEPS", "KV TOKENS", "FIGURES");
   for (const auto& profile : builtin_profiles()) {
     constexpr const char* kinds[] = {"linear", "knee", "separate"};
-    fmt::print("{:<36}{:<10}{:>11}  {}\n", profile.name(), kinds[static_cast<int>(profile.step.kind)], profile.kv_tokens.count,
-               profile.origin);
+    fmt::print("{:<36}{:<10}{:>11}  {}\n", profile.name(), kinds[static_cast<int>(profile.step.kind)],
+               profile.kv_tokens.count, profile.origin);
   }
 }
 
 Result<EngineProfile> chosen_profile(const Arguments& arguments) {
-  auto profile = arguments.profile.empty() ? find_profile(arguments.gpu, arguments.model) : find_profile(arguments.profile);
+  auto profile = arguments.profile.empty() ? find_profile(arguments.gpu, arguments.model)
+                                           : find_profile(arguments.profile);
   if (!profile) return fail(profile.error().message + "; --print-profiles lists all");
   if (arguments.max_num_seqs > 0) profile->max_num_seqs = arguments.max_num_seqs;
-  if (arguments.max_num_batched_tokens > 0) profile->max_num_batched_tokens = Tokens{arguments.max_num_batched_tokens};
+  if (arguments.max_num_batched_tokens > 0)
+    profile->max_num_batched_tokens = Tokens{arguments.max_num_batched_tokens};
   if (arguments.max_model_len > 0) profile->max_model_len = Tokens{arguments.max_model_len};
   if (arguments.kv_tokens > 0) profile->kv_tokens = Tokens{arguments.kv_tokens};
   return profile;
@@ -106,8 +110,8 @@ int replay_command(const Arguments& arguments, const EngineProfile& profile) {
   if (!log) return complain(log.error(), failed);
   const auto report = replay(*log, profile.step, limits_of(profile));
   if (!report) return complain(report.error(), failed);
-  fmt::print("profile           {}, max_num_seqs {}, max_num_batched_tokens {}\n{}", profile.name(), profile.max_num_seqs,
-             profile.max_num_batched_tokens.count, report->text());
+  fmt::print("profile           {}, max_num_seqs {}, max_num_batched_tokens {}\n{}", profile.name(),
+             profile.max_num_seqs, profile.max_num_batched_tokens.count, report->text());
   return 0;
 }
 
@@ -149,31 +153,53 @@ int run(int argc, char** argv) {
   CLI::App app(description, "qlm emulate");
   app.footer(footer);
   app.option_defaults()->always_capture_default();
-  app.add_option("--listen", a.listen, "host:port to serve on; port 0 takes a free one, which is printed; may be repeated");
-  app.add_option("--instances", a.instances, "engines in this process, on ports counted on from --listen")->check(CLI::Range(1, 1000));
+  app.add_option("--listen", a.listen,
+                 "host:port to serve on; port 0 takes a free one, which is printed; may be repeated");
+  app.add_option("--instances", a.instances, "engines in this process, on ports counted on from --listen")
+      ->check(CLI::Range(1, 1000));
   app.add_option("--gpu", a.gpu, "the GPU to be")->group("Engine");
   app.add_option("--model", a.model, "the model to be; model@era asks for an older engine")->group("Engine");
-  app.add_option("--profile", a.profile, "a profile by its whole name, instead of --gpu and --model")->group("Engine");
-  app.add_option("--served-as", a.served_as, "names clients may use, the first one shown (default: the model's)")->group("Engine");
+  app.add_option("--profile", a.profile, "a profile by its whole name, instead of --gpu and --model")
+      ->group("Engine");
+  app.add_option("--served-as", a.served_as,
+                 "names clients may use, the first one shown (default: the model's)")
+      ->group("Engine");
   const auto number = [&](const char* name, std::int64_t& value, const char* text) {
-    app.add_option(name, value, text)->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40))->group("Engine")->default_str("");
+    app.add_option(name, value, text)
+        ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40))
+        ->group("Engine")
+        ->default_str("");
   };
   number("--max-num-seqs", a.max_num_seqs, "sequences that run at once (default: the profile's)");
-  number("--max-num-batched-tokens", a.max_num_batched_tokens, "tokens a step may compute (default: the profile's)");
+  number("--max-num-batched-tokens", a.max_num_batched_tokens,
+         "tokens a step may compute (default: the profile's)");
   number("--max-model-len", a.max_model_len, "context length (default: the profile's)");
   number("--kv-tokens", a.kv_tokens, "size of the KV cache (default: the profile's)");
   number("--mean-output", a.mean_output, "mean length of an output that ends by itself (default: 228)");
-  app.add_option("--speed", a.speed, "times faster than life")->check(CLI::Range(1e-3, 1e6))->group("Behaviour");
+  app.add_option("--speed", a.speed, "times faster than life")
+      ->check(CLI::Range(1e-3, 1e6))
+      ->group("Behaviour");
   app.add_option("--seed", a.seed, "of the words it says")->group("Behaviour");
   app.add_option("--api-key", a.api_keys, "keys it asks for under /v1; may be repeated")->group("Behaviour");
   app.add_option("--fault", a.fault, "a way to fail from the start; see below")->group("Faults");
-  app.add_option("--fault-after-tokens", a.fault_after, "tokens of a request before it strikes")->check(CLI::NonNegativeNumber)->group("Faults");
-  app.add_option("--fault-count", a.fault_count, "requests it befalls (default: all)")->check(CLI::NonNegativeNumber)->default_str("")->group("Faults");
-  app.add_option("--fault-factor", a.fault_factor, "how much slower \"slow\" is")->check(CLI::Range(1e-3, 1e6))->group("Faults");
-  app.add_flag("--print-profiles", a.print_profiles, "list the profiles and end")->group("Instead of serving");
-  app.add_option("--replay-log", a.replay_log,
-                 "replay a real engine's request log (CSV, gzipped or not, - is standard input) on the profile, "
-                 "say how far off the model is, and end")->default_str("")->group("Instead of serving");
+  app.add_option("--fault-after-tokens", a.fault_after, "tokens of a request before it strikes")
+      ->check(CLI::NonNegativeNumber)
+      ->group("Faults");
+  app.add_option("--fault-count", a.fault_count, "requests it befalls (default: all)")
+      ->check(CLI::NonNegativeNumber)
+      ->default_str("")
+      ->group("Faults");
+  app.add_option("--fault-factor", a.fault_factor, "how much slower \"slow\" is")
+      ->check(CLI::Range(1e-3, 1e6))
+      ->group("Faults");
+  app.add_flag("--print-profiles", a.print_profiles, "list the profiles and end")
+      ->group("Instead of serving");
+  app.add_option(
+         "--replay-log", a.replay_log,
+         "replay a real engine's request log (CSV, gzipped or not, - is standard input) on the profile, "
+         "say how far off the model is, and end")
+      ->default_str("")
+      ->group("Instead of serving");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -7,7 +7,8 @@ namespace qlm::emulator {
 StepLoop::StepLoop(net::Loop& loop, const EngineProfile& profile, double speed)
     : loop_(loop), timer_(loop), engine_(profile), speed_(speed) {}
 
-Result<StepLoop::Ticket> StepLoop::submit(Listener& listener, std::uint32_t choice, Tokens prompt, Tokens output) {
+Result<StepLoop::Ticket> StepLoop::submit(Listener& listener, std::uint32_t choice, Tokens prompt,
+                                          Tokens output) {
   const Ticket ticket = ++last_ticket_;
   const auto id = engine_.submit(prompt, output, ticket);
   if (!id) return std::unexpected(id.error());
@@ -27,13 +28,16 @@ void StepLoop::abort(Ticket ticket) {
 }
 
 Duration StepLoop::busy() const {
-  return busy_ + (engine_.in_step() ? std::clamp(loop_.now() - (step_ends_ - step_takes_), Duration{0}, step_takes_) : 0ns);
+  return busy_ + (engine_.in_step()
+                      ? std::clamp(loop_.now() - (step_ends_ - step_takes_), Duration{0}, step_takes_)
+                      : 0ns);
 }
 
 void StepLoop::begin() {
   const auto modelled = engine_.begin_step();
   if (!modelled) return;
-  // After a stop of the process (SIGSTOP, a debugger, a laptop's lid) the lost steps are not made up in a burst.
+  // After a stop of the process (SIGSTOP, a debugger, a laptop's lid) the lost steps are not made up in a
+  // burst.
   constexpr Duration largest_lag = 1s;
   if (loop_.now() - step_ends_ > largest_lag) step_ends_ = loop_.now();
   step_takes_ = duration_from_seconds(seconds(*modelled) * slowness_ / speed_);
@@ -50,8 +54,8 @@ void StepLoop::end() {
     finished.push_back(entries_.at(event.user));
     entries_.erase(event.user);
   }
-  // The next step's schedule does not wait for the writing of this one's tokens. Aborts made below fall into it, as
-  // they would with a real engine.
+  // The next step's schedule does not wait for the writing of this one's tokens. Aborts made below fall into
+  // it, as they would with a real engine.
   begin();
 
   for (const Entry& entry : finished) entry.listener->on_tokens(entry.choice, entry.output, true);

@@ -1,5 +1,5 @@
-// Runs an EngineModel in real time: each step ends at its own moment of an absolute schedule, so that late timers do
-// not add up.
+// Runs an EngineModel in real time: each step ends at its own moment of an absolute schedule, so that late
+// timers do not add up.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,8 @@ class StepLoop {
 
   // The listener must live until the sequence finished or its ticket was aborted.
   Result<Ticket> submit(Listener& listener, std::uint32_t choice, Tokens prompt, Tokens output);
-  void abort(Ticket ticket);  // takes effect at the engine when the step under way ends; the listener hears no more
+  void abort(
+      Ticket ticket);  // takes effect at the engine when the step under way ends; the listener hears no more
 
   void set_slowness(double factor) { slowness_ = factor; }  // from the next step on
   const EngineModel& engine() const { return engine_; }

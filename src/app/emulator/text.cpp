@@ -50,7 +50,8 @@ std::string detokenize(std::span<const TokenId> ids) {
 
 Generator::Generator(std::span<const TokenId> prompt, std::uint64_t seed, std::int64_t mean_length)
     : salt_(mix(seed)),
-      end_below_((std::uint64_t{1} << 32) / static_cast<std::uint64_t>(std::max<std::int64_t>(mean_length, 1))) {
+      end_below_((std::uint64_t{1} << 32) /
+                 static_cast<std::uint64_t>(std::max<std::int64_t>(mean_length, 1))) {
   for (const TokenId id : prompt) state_ = mix(state_ ^ static_cast<std::uint64_t>(id));
 }
 

@@ -1,6 +1,6 @@
-// The emulated model's language: 4,096 words of four letters, one token each. What comes next depends only on the
-// token ids so far and the seed, so a generation that is cut and resumed from its ids continues word for word, its
-// end included, as greedy decoding on a real engine does.
+// The emulated model's language: 4,096 words of four letters, one token each. What comes next depends only on
+// the token ids so far and the seed, so a generation that is cut and resumed from its ids continues word for
+// word, its end included, as greedy decoding on a real engine does.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@ inline constexpr TokenId vocabulary_size = 4096;
 
 std::string_view token_text(TokenId id);  // a blank and a word: " mako"
 
-// One token for each four bytes begun: an emulator has no tokenizer, and the count is what matters. Words it wrote
-// itself do not come back as the ids they had.
+// One token for each four bytes begun: an emulator has no tokenizer, and the count is what matters. Words it
+// wrote itself do not come back as the ids they had.
 std::vector<TokenId> tokenize(std::string_view text);
 std::string detokenize(std::span<const TokenId> ids);
 

@@ -34,10 +34,12 @@ EngineModel::EngineModel(const StepTimeModel& step_time, const EngineLimits& lim
 }
 
 Result<SequenceId> EngineModel::submit(Tokens prompt, Tokens output, std::uint64_t user) {
-  if (prompt.count < 1 || output.count < 1) return fail("a sequence needs a prompt and an output of at least one token");
+  if (prompt.count < 1 || output.count < 1)
+    return fail("a sequence needs a prompt and an output of at least one token");
   if (prompt.count > total_blocks_ * block || blocks_for(prompt.count + output.count) > total_blocks_) {
-    return fail("prompt and output of " + std::to_string(prompt.count) + " and " + std::to_string(output.count) +
-                " tokens need more than the whole KV cache of " + std::to_string(total_blocks_ * block));
+    return fail("prompt and output of " + std::to_string(prompt.count) + " and " +
+                std::to_string(output.count) + " tokens need more than the whole KV cache of " +
+                std::to_string(total_blocks_ * block));
   }
   Slot slot = static_cast<Slot>(sequences_.size());
   if (free_slots_.empty()) {
@@ -176,7 +178,8 @@ void EngineModel::continue_chunked_prompt(std::int64_t& budget) {
   if (chunked_ == none || budget <= 0) return;
   const Sequence& s = sequences_[chunked_];
   const std::int64_t chunk = std::min(s.prompt + s.generated - s.computed, budget);
-  // Decoding sequences may have taken what was free when it was admitted. It is the last, so the victim is itself.
+  // Decoding sequences may have taken what was free when it was admitted. It is the last, so the victim is
+  // itself.
   if (blocks_for(s.computed + chunk) - blocks_for(s.computed) > free_blocks_) {
     preempt_last();
     return;
@@ -199,7 +202,8 @@ void EngineModel::admit_mixed(std::int64_t budget) {
 }
 
 void EngineModel::admit_whole_prompts() {
-  // One block in a hundred stays free at admission, so that running sequences can grow a while before they preempt.
+  // One block in a hundred stays free at admission, so that running sequences can grow a while before they
+  // preempt.
   const std::int64_t watermark = total_blocks_ / 100;
   std::int64_t budget = token_budget_;
   while (waiting_.size > 0 && running_.size < max_seqs_) {

@@ -1,15 +1,20 @@
-// A continuous-batching engine, one step at a time, without a clock: the caller adds up the durations. It follows
-// vLLM's scheduler, which decides whose tokens fit into each step and whose KV blocks fit into memory:
+// A continuous-batching engine, one step at a time, without a clock: the caller adds up the durations. It
+// follows vLLM's scheduler, which decides whose tokens fit into each step and whose KV blocks fit into
+// memory:
 //
-// - Mixed steps (kinds linear and knee): sequences that decode come first, then the rest of the token budget goes
-//   to prefill, FIFO, the last prompt cut to what is left (chunked prefill). A waiting sequence is admitted when
-//   its whole prompt fits into free blocks.
-// - Separate steps: whole prompts that can be admitted go first, in a step of their own; else everybody decodes.
-// - Blocks run out: the last admitted sequence is preempted. It loses its KV, goes back to the head of the queue,
+// - Mixed steps (kinds linear and knee): sequences that decode come first, then the rest of the token budget
+// goes
+//   to prefill, FIFO, the last prompt cut to what is left (chunked prefill). A waiting sequence is admitted
+//   when its whole prompt fits into free blocks.
+// - Separate steps: whole prompts that can be admitted go first, in a step of their own; else everybody
+// decodes.
+// - Blocks run out: the last admitted sequence is preempted. It loses its KV, goes back to the head of the
+// queue,
 //   and later prefills its prompt and all it had generated (recompute). A step that preempted admits nobody.
 //
-// Decoding sequences all advance by one token a step, so the model keeps sums over them, not copies of them: a step
-// costs the same however many sequences decode, plus the work for those that start, finish or are preempted in it.
+// Decoding sequences all advance by one token a step, so the model keeps sums over them, not copies of them:
+// a step costs the same however many sequences decode, plus the work for those that start, finish or are
+// preempted in it.
 //
 //   while (auto duration = engine.begin_step()) { now += *duration; report(engine.finish_step(), now); }
 #pragma once
@@ -35,7 +40,8 @@ using SequenceId = Id<struct SequenceTag, std::uint64_t>;
 struct EngineLimits {
   Tokens kv_tokens{0};
   std::int64_t max_num_seqs = 256;
-  Tokens max_num_batched_tokens{2048};  // raised to max_num_seqs where it is less: every sequence must be able to decode
+  Tokens max_num_batched_tokens{
+      2048};  // raised to max_num_seqs where it is less: every sequence must be able to decode
 };
 EngineLimits limits_of(const EngineProfile& profile);
 
@@ -46,14 +52,15 @@ class EngineModel {
   EngineModel(const StepTimeModel& step_time, const EngineLimits& limits);
   explicit EngineModel(const EngineProfile& profile) : EngineModel(profile.step, limits_of(profile)) {}
 
-  // `output` is how many tokens it will generate, which a real engine learns only at the end; both at least 1.
-  // `user` comes back in the reports. Fails only for a sequence that could not run even alone.
+  // `output` is how many tokens it will generate, which a real engine learns only at the end; both at
+  // least 1. `user` comes back in the reports. Fails only for a sequence that could not run even alone.
   Result<SequenceId> submit(Tokens prompt, Tokens output, std::uint64_t user = 0);
-  // Forgets the sequence: at once where no step holds it, else when the step ends. False for an id no longer known.
+  // Forgets the sequence: at once where no step holds it, else when the step ends. False for an id no longer
+  // known.
   bool abort(SequenceId id);
 
-  // Schedules the next step and says how long it takes; nothing when there is nothing to do. Each begun step must be
-  // finished before the next.
+  // Schedules the next step and says how long it takes; nothing when there is nothing to do. Each begun step
+  // must be finished before the next.
   std::optional<Duration> begin_step();
 
   struct Event {
@@ -96,16 +103,16 @@ class EngineModel {
   enum class State : std::uint8_t { free, waiting, prefilling, decoding };
   struct Sequence {
     State state = State::free;
-    bool doomed = false;         // aborted while a step held it
+    bool doomed = false;           // aborted while a step held it
     std::uint32_t generation = 0;  // of the slot, upper half of the id
     Slot before = none, after = none;
     std::uint64_t user = 0;
     std::int64_t prompt = 0;
     std::int64_t output = 0;
-    std::int64_t generated = 0;  // state decoding: when it began to
-    std::int64_t computed = 0;   // tokens in the KV cache; state decoding: when it began to
-    std::int64_t decode_from = 0;   // state decoding: decode_steps_ when it began to
-    std::uint64_t entry = 0;        // state decoding: its place in order of beginning to decode
+    std::int64_t generated = 0;    // state decoding: when it began to
+    std::int64_t computed = 0;     // tokens in the KV cache; state decoding: when it began to
+    std::int64_t decode_from = 0;  // state decoding: decode_steps_ when it began to
+    std::uint64_t entry = 0;       // state decoding: its place in order of beginning to decode
   };
   struct List {  // intrusive, through Sequence::before and after
     Slot head = none, tail = none;
@@ -115,9 +122,7 @@ class EngineModel {
     std::int64_t at;  // decode_steps_
     std::uint64_t entry;
     Slot slot;
-    bool operator>(const Finish& other) const {
-      return at != other.at ? at > other.at : entry > other.entry;
-    }
+    bool operator>(const Finish& other) const { return at != other.at ? at > other.at : entry > other.entry; }
   };
 
   std::optional<Slot> find(SequenceId id) const;
@@ -149,15 +154,15 @@ class EngineModel {
   std::vector<Sequence> sequences_;
   std::vector<Slot> free_slots_;
   List waiting_;
-  List running_;  // in order of admission
+  List running_;         // in order of admission
   Slot chunked_ = none;  // the one sequence whose prompt is partly computed; always the last of running_
 
   // Sums over the decoding sequences.
   std::int64_t decoding_ = 0;
   std::int64_t context_ = 0;       // KV tokens they hold
   std::int64_t decode_steps_ = 0;  // finished so far
-  // phase_[p]: how many have computed - decode_steps_ = p modulo the block size. They stay in their phase for as long
-  // as they decode, and all of one phase need a new block in the same step.
+  // phase_[p]: how many have computed - decode_steps_ = p modulo the block size. They stay in their phase for
+  // as long as they decode, and all of one phase need a new block in the same step.
   std::array<std::int64_t, 16> phase_{};
   std::vector<Finish> finishes_;  // a min-heap; entries of sequences preempted or aborted since are skipped
   std::uint64_t entries_ = 0;

@@ -29,7 +29,8 @@ class Contract : public testing::Test {
     return options;
   }
 
-  net::ClientRequest request(std::string method, std::string target, std::string body, std::string_view key = {}) {
+  net::ClientRequest request(std::string method, std::string target, std::string body,
+                             std::string_view key = {}) {
     net::ClientRequest made;
     made.method = std::move(method);
     made.target = std::move(target);
@@ -43,8 +44,8 @@ class Contract : public testing::Test {
 
   Result<net::WholeResponse> send(net::ClientRequest made) {
     Result<net::WholeResponse> got = fail("no answer");
-    auto call = net::fetch(loop_, *client_, {"127.0.0.1", engine_->port()}, std::move(made), 30s, Bytes{64 << 20},
-                           [&](Result<net::WholeResponse> response) {
+    auto call = net::fetch(loop_, *client_, {"127.0.0.1", engine_->port()}, std::move(made), 30s,
+                           Bytes{64 << 20}, [&](Result<net::WholeResponse> response) {
                              got = std::move(response);
                              loop_.stop();
                            });
@@ -52,7 +53,9 @@ class Contract : public testing::Test {
     return got;
   }
   std::string get(std::string target) { return expect(200, request("GET", std::move(target), "")); }
-  std::string post(std::string target, std::string body) { return expect(200, request("POST", std::move(target), std::move(body))); }
+  std::string post(std::string target, std::string body) {
+    return expect(200, request("POST", std::move(target), std::move(body)));
+  }
   std::string refused(int status, std::string target, std::string body) {
     return expect(status, request("POST", std::move(target), std::move(body)));
   }
@@ -99,14 +102,19 @@ constexpr const char* completions = "/v1/completions";
 
 TEST_F(Contract, ChatStreamHasRoleDeltasFinishUsageAndDone) {
   start(fast());
-  const auto list = events(post(chat, R"({"model":"mistral-7b","messages":[{"role":"user","content":"hello there"}],
+  const auto list =
+      events(post(chat, R"({"model":"mistral-7b","messages":[{"role":"user","content":"hello there"}],
       "max_tokens":3,"ignore_eos":true,"stream":true,"stream_options":{"include_usage":true}})"));
   ASSERT_EQ(list.size(), 6U);
-  EXPECT_TRUE(has(list[0], R"("delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null)")) << list[0];
+  EXPECT_TRUE(
+      has(list[0], R"("delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null)"))
+      << list[0];
   EXPECT_TRUE(has(list[1], R"("object":"chat.completion.chunk")"));
   EXPECT_TRUE(has(list[2], R"("finish_reason":null)"));
   EXPECT_TRUE(has(list[3], R"("finish_reason":"length","stop_reason":null)"));
-  EXPECT_TRUE(has(list[4], R"("choices":[],"usage":{"prompt_tokens":3,"total_tokens":6,"completion_tokens":3)")) << list[4];
+  EXPECT_TRUE(
+      has(list[4], R"("choices":[],"usage":{"prompt_tokens":3,"total_tokens":6,"completion_tokens":3)"))
+      << list[4];
   EXPECT_EQ(list[5], "[DONE]");
 }
 
@@ -114,7 +122,8 @@ TEST_F(Contract, WholeAndStreamedTextAreTheSame) {
   start(fast());
   const std::string whole = post(completions, R"({"prompt":"hello","max_tokens":20,"ignore_eos":true})");
   std::string streamed;
-  for (const auto& event : events(post(completions, R"({"prompt":"hello","max_tokens":20,"ignore_eos":true,"stream":true})"))) {
+  for (const auto& event :
+       events(post(completions, R"({"prompt":"hello","max_tokens":20,"ignore_eos":true,"stream":true})"))) {
     const auto at = event.find(R"("text":")");
     if (at != event.npos) streamed += event.substr(at + 8, event.find('"', at + 8) - at - 8);
   }
@@ -124,21 +133,24 @@ TEST_F(Contract, WholeAndStreamedTextAreTheSame) {
 
 TEST_F(Contract, TokenIdsResumeTheSameText) {
   start(fast());
-  const std::string whole = post(completions, R"({"prompt":[5,6,7],"max_tokens":4,"ignore_eos":true,"return_token_ids":true})");
+  const std::string whole =
+      post(completions, R"({"prompt":[5,6,7],"max_tokens":4,"ignore_eos":true,"return_token_ids":true})");
   const auto at = whole.find(R"("token_ids":[)") + 13;
   ASSERT_NE(at, std::string::npos + 13);
   const std::string ids = whole.substr(at, whole.find(']', at) - at);
   const std::string first_two = ids.substr(0, ids.find(',', ids.find(',') + 1));
   const std::string rest = ids.substr(first_two.size() + 1);
   const std::string resumed =
-      post(completions, R"({"prompt":[5,6,7,)" + first_two + R"(],"max_tokens":2,"ignore_eos":true,"return_token_ids":true})");
+      post(completions, R"({"prompt":[5,6,7,)" + first_two +
+                            R"(],"max_tokens":2,"ignore_eos":true,"return_token_ids":true})");
   EXPECT_TRUE(has(resumed, R"("token_ids":[)" + rest + "]")) << ids << " then " << resumed;
   EXPECT_TRUE(has(resumed, R"("prompt_token_ids":[5,6,7,)" + first_two + "]")) << resumed;
 }
 
 TEST_F(Contract, SeveralPromptsAndChoicesAreIndexed) {
   start(fast());
-  const std::string body = post(completions, R"({"prompt":["a","b"],"n":2,"max_tokens":1,"ignore_eos":true})");
+  const std::string body =
+      post(completions, R"({"prompt":["a","b"],"n":2,"max_tokens":1,"ignore_eos":true})");
   for (const auto* index : {R"("index":0)", R"("index":3)"}) EXPECT_TRUE(has(body, index)) << body;
   EXPECT_FALSE(has(body, R"("index":4)"));
   EXPECT_TRUE(has(body, R"("prompt_tokens":2,"total_tokens":6,"completion_tokens":4)")) << body;
@@ -149,8 +161,8 @@ TEST_F(Contract, AStopStringEndsTheTextBeforeIt) {
   const std::string free = post(completions, R"({"prompt":"x","max_tokens":3,"ignore_eos":true})");
   const auto at = free.find(R"("text":")") + 8;
   const std::string second_word = free.substr(at + 6, 4);
-  const std::string stopped =
-      post(completions, R"({"prompt":"x","max_tokens":3,"ignore_eos":true,"stop":[")" + second_word + R"("]})");
+  const std::string stopped = post(
+      completions, R"({"prompt":"x","max_tokens":3,"ignore_eos":true,"stop":[")" + second_word + R"("]})");
   EXPECT_TRUE(has(stopped, R"("text":")" + free.substr(at, 6) + "\"")) << stopped;
   EXPECT_TRUE(has(stopped, R"("finish_reason":"stop","stop_reason":")" + second_word)) << stopped;
 }
@@ -159,7 +171,9 @@ TEST_F(Contract, LogprobsHaveTheirShapes) {
   start(fast());
   const std::string completion = post(completions, R"({"prompt":"x","max_tokens":1,"logprobs":2})");
   EXPECT_TRUE(has(completion, R"("logprobs":{"text_offset":[0],"token_logprobs":[-)")) << completion;
-  const std::string talk = post(chat, R"({"messages":[{"role":"user","content":"x"}],"max_tokens":1,"logprobs":true,"top_logprobs":1})");
+  const std::string talk =
+      post(chat,
+           R"({"messages":[{"role":"user","content":"x"}],"max_tokens":1,"logprobs":true,"top_logprobs":1})");
   EXPECT_TRUE(has(talk, R"("logprobs":{"content":[{"token":")")) << talk;
 }
 
@@ -168,13 +182,17 @@ TEST_F(Contract, ErrorsAreThoseOfTheRealEngine) {
   options.profile = find_profile("a100-80/vicuna-13b").value();
   options.profile.max_model_len = Tokens{100};
   start(std::move(options));
-  EXPECT_EQ(refused(404, chat, R"({"model":"gpt-9","messages":[{"role":"user","content":"x"}]})"),
-            R"({"error":{"message":"The model `gpt-9` does not exist.","type":"NotFoundError","param":"model","code":404}})");
-  EXPECT_TRUE(has(refused(400, chat, R"({"messages":[{"role":)"), R"("type":"Bad Request","param":null,"code":400)"));
+  EXPECT_EQ(
+      refused(404, chat, R"({"model":"gpt-9","messages":[{"role":"user","content":"x"}]})"),
+      R"({"error":{"message":"The model `gpt-9` does not exist.","type":"NotFoundError","param":"model","code":404}})");
+  EXPECT_TRUE(
+      has(refused(400, chat, R"({"messages":[{"role":)"), R"("type":"Bad Request","param":null,"code":400)"));
   EXPECT_TRUE(has(refused(400, chat, R"({"model":"vicuna-13b"})"), "messages"));
-  EXPECT_TRUE(has(refused(400, completions, R"({"prompt":"x","max_tokens":0})"), "max_tokens must be at least 1, got 0."));
+  EXPECT_TRUE(has(refused(400, completions, R"({"prompt":"x","max_tokens":0})"),
+                  "max_tokens must be at least 1, got 0."));
   EXPECT_TRUE(has(refused(400, completions, R"({"prompt":"x","stream":"yes"})"), R"("param":"stream")"));
-  EXPECT_TRUE(has(refused(400, completions, R"({"prompt":"x","stream_options":{"include_usage":true}})"), "stream=True"));
+  EXPECT_TRUE(has(refused(400, completions, R"({"prompt":"x","stream_options":{"include_usage":true}})"),
+                  "stream=True"));
   const std::string too_long = refused(400, completions, R"({"prompt":"x","max_tokens":100})");
   EXPECT_TRUE(has(too_long, "This model's maximum context length is 100 tokens.")) << too_long;
   EXPECT_TRUE(has(too_long, R"("type":"BadRequestError","param":"input_tokens")")) << too_long;
@@ -197,9 +215,11 @@ TEST_F(Contract, TokenizeEmbedAndModels) {
   auto options = fast();
   options.served_as = {"alias", "other"};
   start(std::move(options));
-  EXPECT_TRUE(has(post("/tokenize", R"({"prompt":"hello"})"), R"({"count":2,"max_model_len":32768,"tokens":[)"));
+  EXPECT_TRUE(
+      has(post("/tokenize", R"({"prompt":"hello"})"), R"({"count":2,"max_model_len":32768,"tokens":[)"));
   EXPECT_EQ(post("/detokenize", R"({"tokens":[0,1]})"), R"({"prompt":" baba babe"})");
-  EXPECT_TRUE(has(post("/v1/embeddings", R"({"model":"other","input":["a","b"],"dimensions":2})"), R"({"index":1,"object":"embedding")"));
+  EXPECT_TRUE(has(post("/v1/embeddings", R"({"model":"other","input":["a","b"],"dimensions":2})"),
+                  R"({"index":1,"object":"embedding")"));
   EXPECT_TRUE(has(post("/v1/embeddings", R"({"input":"a","encoding_format":"base64"})"), R"("embedding":")"));
   const std::string models = get("/v1/models");
   EXPECT_TRUE(has(models, R"("id":"alias")")) << models;
@@ -214,7 +234,8 @@ TEST_F(Contract, MetricsCountWhatWasServed) {
   EXPECT_TRUE(has(text, "vllm:prompt_tokens_total{engine=\"0\",model_name=\"mistral-7b\"} 2\n")) << text;
   EXPECT_TRUE(has(text, "vllm:generation_tokens_total{engine=\"0\",model_name=\"mistral-7b\"} 5\n"));
   EXPECT_TRUE(has(text, "finished_reason=\"length\"} 1\n"));
-  EXPECT_TRUE(has(text, "vllm:cache_config_info{block_size=\"16\",engine=\"0\",num_gpu_blocks=\"29001\"} 1\n"));
+  EXPECT_TRUE(
+      has(text, "vllm:cache_config_info{block_size=\"16\",engine=\"0\",num_gpu_blocks=\"29001\"} 1\n"));
 }
 
 struct Listener : net::ClientHandler {
@@ -230,8 +251,10 @@ struct Listener : net::ClientHandler {
 TEST_F(Contract, AClientThatLeavesFreesItsPlace) {
   start();
   Listener listener;
-  auto call = client_->send({"127.0.0.1", engine_->port()},
-                            request("POST", completions, R"({"prompt":"x","max_tokens":30000,"ignore_eos":true,"stream":true})"), listener);
+  auto call = client_->send(
+      {"127.0.0.1", engine_->port()},
+      request("POST", completions, R"({"prompt":"x","max_tokens":30000,"ignore_eos":true,"stream":true})"),
+      listener);
   until([&] { return !listener.body.empty(); });
   EXPECT_EQ(engine_->engine().running(), 1);
   call.reset();
@@ -256,7 +279,8 @@ TEST_F(Contract, FaultsAreDoneAsOrderedAndThenOver) {
   EXPECT_TRUE(has(refused(503, completions, body), "ServiceUnavailableError"));
   post("/emulator/fault", R"({"kind":"http_500","count":1})");
   refused(500, completions, body);
-  post("/emulator/fault", R"({"kind":"refuse"})");  // no count: the client tries a kept connection's request again
+  post("/emulator/fault",
+       R"({"kind":"refuse"})");  // no count: the client tries a kept connection's request again
   EXPECT_FALSE(send(request("POST", completions, body)));
   post("/emulator/fault", R"({"kind":"none"})");
   post("/emulator/fault", R"({"kind":"cut","after_tokens":3,"count":1})");
@@ -274,8 +298,10 @@ TEST_F(Contract, AStalledStreamStaysOpenAndSilent) {
   options.fault = {.kind = Fault::Kind::stall, .after_tokens = 2, .count = 1};
   start(std::move(options));
   Listener listener;
-  auto call = client_->send({"127.0.0.1", engine_->port()},
-                            request("POST", completions, R"({"prompt":"x","max_tokens":50,"ignore_eos":true,"stream":true})"), listener);
+  auto call = client_->send(
+      {"127.0.0.1", engine_->port()},
+      request("POST", completions, R"({"prompt":"x","max_tokens":50,"ignore_eos":true,"stream":true})"),
+      listener);
   until([&] { return engine_->engine().totals().generated == Tokens{50}; });
   post(completions, R"({"prompt":"x","max_tokens":2})");  // all that was to come would have come by now
   EXPECT_EQ(events(listener.body).size(), 2U);

@@ -32,7 +32,8 @@ std::string write_file(const std::string& text) {
   return path;
 }
 
-constexpr const char* header = "arrival_s,prompt_tokens,output_tokens,model,class,scheduled_s,first_token_s,last_token_s\n";
+constexpr const char* header =
+    "arrival_s,prompt_tokens,output_tokens,model,class,scheduled_s,first_token_s,last_token_s\n";
 
 TEST(ReplayLog, ReadsAPlainFileByItsColumnNames) {
   const auto log = read_request_log(write_file(std::string(header) + "0.5,10,2,m,,0.5,0.75,1.5\n"));
@@ -49,9 +50,11 @@ TEST(ReplayLog, SaysWhatIsWrongWithAFile) {
     return log ? std::string("accepted") : log.error().message;
   };
   EXPECT_NE(message("arrival_s,prompt_tokens\n").find("no column output_tokens"), std::string::npos);
-  EXPECT_NE(message(std::string(header) + "x,1,1,m,,0,0,0\n").find(":2: arrival_s is no number"), std::string::npos);
-  EXPECT_NE(message(std::string(header) + "2,1,1,m,,0,2,3\n1,1,1,m,,0,2,3\n").find(":3: arrivals are not in order"),
+  EXPECT_NE(message(std::string(header) + "x,1,1,m,,0,0,0\n").find(":2: arrival_s is no number"),
             std::string::npos);
+  EXPECT_NE(
+      message(std::string(header) + "2,1,1,m,,0,2,3\n1,1,1,m,,0,2,3\n").find(":3: arrivals are not in order"),
+      std::string::npos);
   EXPECT_NE(message("").find("holds no request"), std::string::npos);
   EXPECT_FALSE(read_request_log("/nonexistent"));
 }

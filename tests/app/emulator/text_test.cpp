@@ -42,7 +42,10 @@ TEST(Text, LengthsHaveTheMeanAskedFor) {
   std::int64_t total = 0;
   for (int i = 0; i < 2000; ++i) {
     Generator generator(tokenize(std::to_string(i)), 0, 100);
-    do { generator.next(); ++total; } while (!generator.at_end());
+    do {
+      generator.next();
+      ++total;
+    } while (!generator.at_end());
   }
   EXPECT_NEAR(static_cast<double>(total) / 2000, 100, 10);
 }

@@ -1,5 +1,5 @@
-// The model keeps sums; here is the same scheduler written the long way, sequence by sequence and block by block, and
-// both must agree on every step of random histories.
+// The model keeps sums; here is the same scheduler written the long way, sequence by sequence and block by
+// block, and both must agree on every step of random histories.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -26,7 +26,9 @@ class NaiveEngine {
     std::int64_t known() const { return prompt + generated; }
   };
 
-  void submit(std::uint64_t user, std::int64_t prompt, std::int64_t output) { waiting_.push_back({user, prompt, output}); }
+  void submit(std::uint64_t user, std::int64_t prompt, std::int64_t output) {
+    waiting_.push_back({user, prompt, output});
+  }
 
   void abort(std::uint64_t user) {
     std::erase_if(waiting_, [&](const Sequence& s) { return s.user == user; });
@@ -122,7 +124,8 @@ class NaiveEngine {
   }
 
   void admit_chunked(std::int64_t budget) {
-    while (budget > 0 && !waiting_.empty() && static_cast<std::int64_t>(running_.size()) < limits_.max_num_seqs) {
+    while (budget > 0 && !waiting_.empty() &&
+           static_cast<std::int64_t>(running_.size()) < limits_.max_num_seqs) {
       Sequence s = waiting_.front();
       if ((s.known() + 15) / 16 > free_) return;
       waiting_.pop_front();
@@ -271,7 +274,8 @@ INSTANTIATE_TEST_SUITE_P(Scenarios, AgainstTheLongWay,
                                          Scenario{"tiny_budget", Kind::knee, 4'000, 16, 16, 100, 50, 0.2},
                                          Scenario{"one_sequence", Kind::linear, 1'000, 1, 64, 300, 20, 0.05},
                                          Scenario{"separate", Kind::separate, 100'000, 32, 256, 400, 60, 0.4},
-                                         Scenario{"separate_tight_kv", Kind::separate, 1'600, 32, 128, 200, 200, 0.3}),
+                                         Scenario{"separate_tight_kv", Kind::separate, 1'600, 32, 128, 200,
+                                                  200, 0.3}),
                          [](const auto& each) { return std::string(each.param.name); });
 
 }  // namespace

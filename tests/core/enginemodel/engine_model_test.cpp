@@ -9,7 +9,8 @@ namespace {
 
 using Kind = StepTimeModel::Kind;
 
-// One millisecond a step, a microsecond a prefill token, ten a sequence: durations then tell what a step held.
+// One millisecond a step, a microsecond a prefill token, ten a sequence: durations then tell what a step
+// held.
 constexpr StepTimeModel mixed{Kind::linear, 1, 0, 0.001, 0, 0.01, 0, 0};
 constexpr StepTimeModel apart{Kind::separate, 1, 2, 0.001, 0, 0.01, 0, 0};
 

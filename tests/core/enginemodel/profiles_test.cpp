@@ -9,7 +9,8 @@ namespace {
 
 TEST(Profiles, NamesAreUnique) {
   std::set<std::string> names;
-  for (const auto& profile : builtin_profiles()) EXPECT_TRUE(names.insert(profile.name()).second) << profile.name();
+  for (const auto& profile : builtin_profiles())
+    EXPECT_TRUE(names.insert(profile.name()).second) << profile.name();
 }
 
 TEST(Profiles, TheNewestEraIsTheDefault) {
@@ -26,7 +27,9 @@ TEST(Profiles, AnEraCanBeAskedFor) {
 TEST(Profiles, AnUnknownNameNamesItsNeighbours) {
   const auto missing = find_profile("a100-80", "mistral7b");
   ASSERT_FALSE(missing);
-  EXPECT_EQ(missing.error().message.find("no engine profile \"a100-80/mistral7b\"; the nearest are a100-80/mistral-7b@2024"), 0U)
+  EXPECT_EQ(missing.error().message.find(
+                "no engine profile \"a100-80/mistral7b\"; the nearest are a100-80/mistral-7b@2024"),
+            0U)
       << missing.error().message;
   EXPECT_FALSE(find_profile("a100-80/mistral-7b@1999"));
   EXPECT_FALSE(find_profile(""));

@@ -9,7 +9,8 @@ using Kind = StepTimeModel::Kind;
 
 TEST(StepTime, LinearAddsEveryTerm) {
   const StepTimeModel model{Kind::linear, 10, 0, 0.05, 0, 0.1, 0.001, 0.0001};
-  EXPECT_EQ(model({.prefill_tokens = 100, .decoding = 10, .context_tokens = 1000, .attention = 5000}), 17'500us);
+  EXPECT_EQ(model({.prefill_tokens = 100, .decoding = 10, .context_tokens = 1000, .attention = 5000}),
+            17'500us);
 }
 
 TEST(StepTime, BelowTheKneeTokensAreFree) {
