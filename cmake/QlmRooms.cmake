@@ -16,6 +16,9 @@ endif()
 
 add_compile_options(-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Werror -Wno-missing-field-initializers -Wno-sign-conversion
                     -ffp-contract=off -fno-omit-frame-pointer)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  add_compile_options(-Wno-restrict)  # GCC 12 sees overlaps in std::string's own concatenation (bug 105651)
+endif()
 if(QLM_SANITIZE)
   add_compile_options(-fsanitize=${QLM_SANITIZE} -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${QLM_SANITIZE})

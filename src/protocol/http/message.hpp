@@ -31,7 +31,8 @@ class Fields {
   std::size_t count(std::string_view name) const;
   // True when a comma-separated list field (Connection, Transfer-Encoding) holds the token, in any of its lines.
   bool has_token(std::string_view name, std::string_view token) const;
-  const std::vector<Field>& all() const { return all_; }
+  const std::vector<Field>& all() const& { return all_; }
+  std::vector<Field> all() && { return std::move(all_); }  // so that a loop over a temporary's fields keeps them
   // "Name: value\r\n" for each; a CR, LF or NUL inside a value goes out as a blank.
   void append_to(std::string& out) const;
 
