@@ -216,7 +216,7 @@ int replay_trace(const Arguments& a, Plan plan) {
   fmt::print(people(a), "{}", report::to_table({run}));
   for (const auto& [problem, count] : replay.problems()) fmt::print(people(a), "  {} x {}\n", count, problem);
   if (run.late_sends > 0) {
-    fmt::print(people(a), "  {} requests left more than 10 ms after they were due, the worst {}: this machine could not keep up\n",
+    fmt::print(people(a), "  {} requests left more than 10 ms after they were due, the worst {}: this machine, or the server accepting connections, could not keep up\n",
                run.late_sends, report::readable(run.worst_lateness));
   }
   const bool written = write_file(a.json, report::to_json(run)) && write_file(a.csv, report::requests_csv(run)) &&

@@ -74,7 +74,7 @@ std::string run_key(const Page& page) {
   return key('r', names);
 }
 
-// Marks the best and the worst of a row, where they differ. `value` nothing: the cell takes no part.
+// Marks the best and the worst of a row, where a reader can see them differ. `value` nothing: the cell takes no part.
 struct Cell {
   std::string text;
   std::optional<double> value;
@@ -86,7 +86,8 @@ std::string cells(const std::vector<Cell>& row, bool higher_is_better) {
     low = std::min(low.value_or(*cell.value), *cell.value);
     high = std::max(high.value_or(*cell.value), *cell.value);
   }
-  const bool differ = low && *high > *low;
+  const bool differ = low && *high > *low &&
+                      std::any_of(row.begin(), row.end(), [&](const auto& c) { return c.value && c.text != row.front().text; });
   std::string out;
   for (const auto& cell : row) {
     const char* mark = "";
@@ -151,7 +152,7 @@ std::string timelines(const Page& page) {
   }
   std::string out = "<h2>Waiting for the first token, request by request</h2>\n<p class=\"soft\">Each dot is one request, at "
                     "the time it arrived; its height is the time to its first token, on a logarithmic scale. All panels have "
-                    "the same axes. A column of dots climbing together is head-of-line blocking: requests that wait "
+                    "the same axes; crosses at the top never got one. A column of dots climbing together is head-of-line blocking: requests that wait "
                     "for what stands before them.</p>\n" + key('k', names) + "<div class=\"grid\">\n";
   for (std::size_t i = 0; i < panels.size(); ++i) out += scatter(run_name(page.runs[i], i), panels[i], last, range);
   out += "</div>\n<h2>Distribution of the time to first token</h2>\n<p class=\"soft\">Share of the requests offered whose first "

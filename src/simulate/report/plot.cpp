@@ -28,6 +28,11 @@ std::vector<Duration> decades(LatencyRange range) {
   return out;
 }
 
+// A decade's label: never minutes, so that the powers of ten are plain to see.
+std::string label(Duration decade) {
+  return decade >= 100s ? thousands(seconds(decade)) + " s" : readable(decade);
+}
+
 double tick_step(double span) {
   const double raw = span / 5, unit = std::pow(10, std::floor(std::log10(raw)));
   for (const double factor : {1., 2., 5.}) {
@@ -84,7 +89,7 @@ std::string scatter(const std::string& title, const std::vector<PointSeries>& se
   const auto y_of = [&](Duration d) { return log_position(d, range, bottom, floor); };
 
   for (const Duration d : decades(range)) {
-    out += line("grid", left, y_of(d), right, y_of(d)) + text("end", left - 5, y_of(d) + 4, readable(d));
+    out += line("grid", left, y_of(d), right, y_of(d)) + text("end", left - 5, y_of(d) + 4, label(d));
   }
   const double step = tick_step(span);
   for (double s = 0; s <= span * 1.001; s += step) {
@@ -115,7 +120,7 @@ std::string scatter(const std::string& title, const std::vector<PointSeries>& se
     out += fmt::format("<path class=\"dots k{0}\" d=\"{1}\"/><path class=\"crosses k{0}\" d=\"{2}\"/>\n",
                        s.colour % colours, dots, crosses);
   }
-  if (any_lost) out += text("end", left - 5, top + 11, "no token");
+  if (any_lost) out += text("end", left - 5, top + 11, "none");
   if (every > 1) out += text("end", right, 15, fmt::format("one point in {} shown", every));
   return out + "</svg>\n";
 }
@@ -132,7 +137,7 @@ std::string distribution(const std::string& title, const std::vector<Curve>& cur
   for (const Duration d : decades(range)) {
     const char* anchor = d == range.high ? "end" : "middle";
     out += line("grid", x_of(d), top, x_of(d), bottom) +
-           text(anchor, d == range.high ? right : x_of(d), bottom + 17, readable(d));
+           text(anchor, d == range.high ? right : x_of(d), bottom + 17, label(d));
   }
   out += text("end", right, height - 3, "TTFT");
   if (objective) out += line("objective", x_of(*objective), top, x_of(*objective), bottom);
