@@ -1,0 +1,80 @@
+// The program `qlm`: each subcommand is one app's run().
+#include <array>
+#include <cstdio>
+#include <string_view>
+
+#include "app/cli/check_run.hpp"
+#include "app/gateway/run.hpp"
+// Built without an app, the program does without its commands.
+#if __has_include("app/emulator/run.hpp")
+#include "app/emulator/run.hpp"
+#define QLM_HAS_EMULATOR 1
+#endif
+#if __has_include("app/bench/run.hpp")
+#include "app/bench/run.hpp"
+#define QLM_HAS_BENCH 1
+#endif
+
+namespace {
+
+constexpr int wrong_usage = 2;
+
+struct Command {
+  std::string_view name;
+  int (*run)(int argc, char** argv);
+  std::string_view summary;
+};
+
+int version(int, char**) {
+  std::printf("qlm %s\n", QLM_VERSION);
+  return 0;
+}
+
+int help(int, char**);
+
+constexpr auto commands = std::to_array<Command>({
+    {"serve", qlm::gateway::run, "serve the OpenAI API from a queue in front of engines"},
+    {"check", qlm::cli::check_run, "say what is wrong with a configuration file"},
+#if QLM_HAS_EMULATOR
+    {"emulate", qlm::emulator::run, "an emulated engine, for when no GPU is at hand"},
+#endif
+#if QLM_HAS_BENCH
+    {"bench", qlm::bench::run, "replay a trace against an OpenAI endpoint, or measure an engine"},
+    {"workload", qlm::bench::workload_run, "write a trace of requests"},
+#endif
+    {"version", version, "print the version"},
+    {"help", help, "print this"},
+});
+
+int help(int, char**) {
+  std::printf(
+      "qlm - SLO-aware queue management for LLM serving engines\n\n"
+      "Usage: qlm COMMAND [OPTIONS]      qlm COMMAND --help tells the rest\n\n");
+  for (const Command& command : commands) {
+    std::printf("  %-10.*s %.*s\n", static_cast<int>(command.name.size()), command.name.data(),
+                static_cast<int>(command.summary.size()), command.summary.data());
+  }
+  std::printf(
+      "\nOne engine running, no configuration:\n"
+      "  qlm serve http://localhost:8000\n"
+      "  curl http://localhost:8080/v1/models\n"
+      "\nExit codes: 0 done, 1 failed, 2 wrong usage or configuration; a command may name more.\n");
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 2) {
+    help(argc, argv);
+    return wrong_usage;
+  }
+  std::string_view name = argv[1];
+  if (name == "--help" || name == "-h") name = "help";
+  if (name == "--version" || name == "-V") name = "version";
+  for (const Command& command : commands) {
+    if (command.name == name) return command.run(argc - 1, argv + 1);
+  }
+  std::fprintf(stderr, "qlm: there is no command '%.*s'; qlm help lists them\n", static_cast<int>(name.size()), name.data());
+  return wrong_usage;
+}

@@ -1,0 +1,64 @@
+#include "app/gateway/accounting.hpp"
+
+#include <utility>
+
+namespace qlm::gateway {
+namespace {
+
+std::string_view state_of(const InstanceView& instance, bool up) {
+  if (!up) return "down";
+  if (instance.stalled) return "stalled";
+  switch (instance.breaker) {
+    case BreakerState::open: return "open";
+    case BreakerState::half_open: return "half_open";
+    case BreakerState::closed: break;
+  }
+  return "ready";
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Accounting>> Accounting::open(const std::string& target, std::string_view version) {
+  std::unique_ptr<Accounting> made(new Accounting(version));
+  if (!target.empty()) {
+    auto log = observe::AccessLog::open(target);
+    if (!log) return std::unexpected(log.error());
+    made->access_log_ = std::move(*log);
+  }
+  return made;
+}
+
+void Accounting::finished(const observe::RequestRecord& record) {
+  metrics_.request_finished(record);
+  if (access_log_) access_log_->write(record);
+}
+
+void Accounting::reloaded(bool good, UnixTime at) {
+  metrics_.config_reloaded(good, at);
+  if (access_log_) access_log_->reopen();  // SIGHUP is also how log files are rotated
+}
+
+std::string Accounting::metrics_text(const Controller& controller, const Registry& registry, const Fleet& fleet,
+                                     Instant now) const {
+  observe::Now state;
+  for (const QueueView& queue : controller.queues()) {
+    state.queue.push_back({registry.model_name(queue.model), registry.service_class(queue.service_class).name,
+                           queue.requests, queue.tokens});
+  }
+  for (const InstanceView& view : controller.instances()) {
+    observe::InstanceNow instance;
+    instance.name = view.name;
+    instance.up = fleet.up(view.id);
+    instance.state = state_of(view, instance.up);
+    instance.stalled = view.stalled;
+    instance.running = view.in_flight;
+    instance.slots = view.limit;
+    instance.busy = view.busy;
+    if (view.stats_at) instance.stats_age = now - *view.stats_at;
+    state.instances.push_back(std::move(instance));
+  }
+  if (access_log_) state.access_lines_lost = access_log_->lost();
+  return metrics_.expose(state);
+}
+
+}  // namespace qlm::gateway

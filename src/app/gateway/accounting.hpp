@@ -1,0 +1,32 @@
+// Where finished requests are told: one line in the access log, and the metrics.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "app/gateway/fleet.hpp"
+#include "app/gateway/registry.hpp"
+#include "base/result.hpp"
+#include "core/controller/controller.hpp"
+#include "runtime/config/configuration.hpp"
+#include "runtime/observe/access_log.hpp"
+#include "runtime/observe/metrics.hpp"
+
+namespace qlm::gateway {
+
+class Accounting {
+ public:
+  // `target` as observe::AccessLog takes it; empty: no access log.
+  static Result<std::unique_ptr<Accounting>> open(const std::string& target, std::string_view version);
+
+  void finished(const observe::RequestRecord& record);
+  void reloaded(bool good, UnixTime at);
+  std::string metrics_text(const Controller& controller, const Registry& registry, const Fleet& fleet, Instant now) const;
+
+ private:
+  explicit Accounting(std::string_view version) : metrics_(version) {}
+  observe::Metrics metrics_;
+  std::unique_ptr<observe::AccessLog> access_log_;
+};
+
+}  // namespace qlm::gateway

@@ -1,0 +1,163 @@
+#include "app/gateway/gateway.hpp"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "app/gateway/accounting.hpp"
+#include "app/gateway/admin.hpp"
+#include "app/gateway/controller_host.hpp"
+#include "app/gateway/fleet.hpp"
+#include "app/gateway/front_door.hpp"
+#include "app/gateway/registry.hpp"
+#include "protocol/openai/errors.hpp"
+#include "runtime/net/http_client.hpp"
+#include "runtime/net/http_server.hpp"
+
+namespace qlm::gateway {
+namespace {
+
+constexpr std::string_view version = QLM_VERSION;
+constexpr Duration drain_look = 20ms;
+
+// What the HTTP server says by itself of requests it could not read.
+std::string refusal_body(int status, const std::string& message) {
+  const bool too_large = status == 413;
+  const bool busy = status == 503;
+  return openai::error_body(busy ? "overloaded" : "invalid_request_error",
+                            too_large ? "body_too_large" : status == 408 ? "request_timeout" : busy ? "overloaded" : "bad_request", message, {});
+}
+
+net::HttpServerLimits limits_of(const config::Limits& limits) {
+  net::HttpServerLimits made;
+  made.body = limits.body;
+  made.bodies_in_flight = limits.queued_bytes;
+  made.connections = static_cast<std::size_t>(limits.connections);
+  return made;
+}
+
+net::HttpServerLimits admin_limits() {
+  net::HttpServerLimits made;
+  made.body = Bytes{64 * 1024};
+  made.connections = 256;
+  return made;
+}
+
+net::Address address_of(const config::ListenAddress& listen) { return {listen.host, listen.port}; }
+
+}  // namespace
+
+struct Gateway::Parts {
+  Parts(net::Loop& at, const config::Configuration& from, std::unique_ptr<Accounting> to_log, Say to)
+      : loop(at),
+        configuration(from),
+        say(std::move(to)),
+        registry(from),
+        client(net::HttpClient::create(at)),
+        accounting(std::move(to_log)),
+        host(at, registry.controller_configuration()),
+        fleet(at, *client, host, registry, say),
+        door(at, *client, host, fleet, registry, *accounting, from),
+        drain_timer(at) {}
+
+  net::Loop& loop;
+  config::Configuration configuration;
+  Say say;
+  Registry registry;
+  std::unique_ptr<net::HttpClient> client;
+  std::unique_ptr<Accounting> accounting;
+  ControllerHost host;
+  Fleet fleet;
+  FrontDoor door;
+  bool draining = false;
+  Instant drain_until = never;
+  net::Loop::Task drained;
+  net::Timer drain_timer;
+  std::unique_ptr<net::HttpServer> server, admin;
+
+  void perform(const Action& action) {
+    if (const auto* probe = std::get_if<action::Probe>(&action)) return fleet.probe(probe->instance);
+    // Plans come with the planner; without one the controller serves in its fallback order.
+    if (const auto* plan = std::get_if<action::StartPlanning>(&action)) return host.feed(event::PlanFailed{plan->snapshot});
+    door.perform(action);
+  }
+
+  void look_whether_drained() {
+    const bool empty = host.controller().drained() && door.sessions() == 0 && server->connections() == 0;
+    if (empty || loop.now() >= drain_until) return drained();
+    drain_timer.after(drain_look, [this] { look_whether_drained(); });
+  }
+};
+
+Gateway::Gateway(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Gateway::~Gateway() = default;
+
+Result<std::unique_ptr<Gateway>> Gateway::start(net::Loop& loop, const config::Configuration& configuration, Say say) {
+  auto accounting = Accounting::open(configuration.log.access, version);
+  if (!accounting) return std::unexpected(accounting.error());
+  std::unique_ptr<Gateway> gateway(
+      new Gateway(std::make_unique<Parts>(loop, configuration, std::move(*accounting), std::move(say))));
+  Parts* parts = gateway->parts_.get();
+  parts->host.set_on_action([parts](const Action& action) { parts->perform(action); });
+
+  auto server = net::HttpServer::listen(loop, address_of(configuration.listen), limits_of(configuration.limits), refusal_body,
+                                        [parts](std::shared_ptr<net::Exchange> exchange) { parts->door.handle(std::move(exchange)); });
+  if (!server) return std::unexpected(server.error());
+  parts->server = std::move(*server);
+
+  AdminSources sources;
+  sources.ready = [gateway = gateway.get()] { return gateway->ready(); };
+  sources.metrics = [parts] { return parts->accounting->metrics_text(parts->host.controller(), parts->registry, parts->fleet, parts->loop.now()); };
+  sources.instances = [parts] { return parts->host.controller().instances(); };
+  auto admin = net::HttpServer::listen(loop, address_of(configuration.admin), admin_limits(), refusal_body, admin_routes(std::move(sources)));
+  if (!admin) return std::unexpected(admin.error());
+  parts->admin = std::move(*admin);
+
+  parts->fleet.apply(configuration.instances);
+  return gateway;
+}
+
+Result<void> Gateway::reload(const config::Configuration& next) {
+  const config::Changes changes = config::compare(parts_->configuration, next);
+  if (changes.refused()) {
+    std::string all;
+    for (const std::string& each : changes.need_restart) all += (all.empty() ? "" : "; ") + each;
+    reload_failed();
+    return fail(all);
+  }
+  parts_->configuration = next;
+  parts_->registry.apply(next);
+  parts_->host.feed(event::ConfigurationChanged{parts_->registry.controller_configuration()});
+  parts_->fleet.apply(next.instances);
+  parts_->door.apply(next);
+  parts_->accounting->reloaded(true, parts_->loop.wall());
+  for (const std::string& each : changes.changed) parts_->say("reload: " + each);
+  return {};
+}
+
+void Gateway::reload_failed() { parts_->accounting->reloaded(false, parts_->loop.wall()); }
+
+void Gateway::drain(Duration at_most, net::Loop::Task done) {
+  parts_->draining = true;
+  parts_->drained = std::move(done);
+  parts_->drain_until = add(parts_->loop.now(), at_most);
+  parts_->server->drain();
+  parts_->host.feed(event::DrainRequested{});
+  parts_->drain_timer.after(drain_look, [parts = parts_.get()] { parts->look_whether_drained(); });
+}
+
+std::string Gateway::waiting_for() const {
+  const Totals totals = parts_->host.controller().totals();
+  return fmt::format("{} queued, {} running, {} connections", totals.queued, totals.in_flight, parts_->server->connections());
+}
+
+bool Gateway::idle() const {
+  const Totals totals = parts_->host.controller().totals();
+  return totals.queued == 0 && totals.in_flight == 0 && parts_->door.sessions() == 0;
+}
+
+std::uint16_t Gateway::port() const { return parts_->server->port(); }
+std::uint16_t Gateway::admin_port() const { return parts_->admin->port(); }
+bool Gateway::ready() const { return !parts_->draining && parts_->fleet.any_up(); }
+
+}  // namespace qlm::gateway

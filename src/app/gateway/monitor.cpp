@@ -1,0 +1,232 @@
+#include "app/gateway/monitor.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "protocol/openai/json_write.hpp"
+
+namespace qlm::gateway {
+namespace {
+
+constexpr int failures_to_be_down = 2;
+constexpr Duration retry_first = 250ms;
+constexpr Duration retry_longest = 2s;
+constexpr Duration health_timeout = 2s;
+constexpr Bytes answer_limit{16 * 1024 * 1024};
+
+std::optional<engines::EngineKind> kind_of(config::Engine engine) {
+  switch (engine) {
+    case config::Engine::detect: return std::nullopt;
+    case config::Engine::vllm: return engines::EngineKind::vllm;
+    case config::Engine::llamacpp: return std::nullopt;  // probed: single or router
+    case config::Engine::sglang: return engines::EngineKind::sglang;
+    case config::Engine::ollama: return engines::EngineKind::ollama;
+    case config::Engine::openai: return engines::EngineKind::openai;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Fleet::Monitor::Monitor(Fleet& fleet, const config::Instance& configured)
+    : fleet_(fleet), configured_(configured), id_(fleet.registry_.instance(configured.name)), timer_(fleet.loop_) {
+  discover();
+}
+
+void Fleet::Monitor::ask(const engines::EngineRequest& request, Then then) {
+  net::ClientRequest out;
+  out.method = request.method;
+  out.target = configured_.url.prefix + request.target;
+  out.fields.add("Accept", "*/*");
+  if (!configured_.api_key.empty()) out.fields.add("Authorization", "Bearer " + configured_.api_key);
+  if (!request.body.empty()) {
+    out.fields.add("Content-Type", "application/json");
+    const auto body = std::make_shared<const std::string>(request.body);
+    out.body = {*body};
+    out.owner = body;
+  }
+  const net::Address address{configured_.url.host, configured_.url.port};
+  call_ = net::fetch(fleet_.loop_, fleet_.client_, address, std::move(out), request.timeout, answer_limit,
+                     [then = std::move(then)](Result<net::WholeResponse> answer) mutable { then(answer); });
+}
+
+// -- finding out what it is
+
+void Fleet::Monitor::discover() {
+  const auto kind = kind_of(configured_.engine);
+  probe_ = kind ? engines::Probe(*kind) : engines::Probe();
+  next_question();
+}
+
+void Fleet::Monitor::next_question() {
+  const auto question = probe_.next();
+  if (!question) return discovered();
+  ask(*question, [this](const Result<net::WholeResponse>& answer) {
+    if (answer) probe_.answered(answer->head.status, answer->head.fields, answer->body);
+    else probe_.failed(answer.error().message);
+    next_question();
+  });
+}
+
+void Fleet::Monitor::discovered() {
+  const engines::ProbeResult& found = probe_.result();
+  if (found.health.readiness != engines::Readiness::ready) {
+    if (found.health.reason != last_reason_) {
+      last_reason_ = found.health.reason;
+      fleet_.say_(fmt::format("instance {} at {} is not ready: {}", configured_.name, config::to_string(configured_.url), last_reason_));
+    }
+    tell(false, found.health.reason);
+    const Duration pause = std::min(retry_longest, retry_first * (1 << std::min(discoveries_failed_++, 4)));
+    return timer_.after(pause, [this] { discover(); });
+  }
+  discoveries_failed_ = 0;
+  failures_ = 0;
+  last_reason_.clear();
+
+  const bool first = !seen();
+  InstanceDescription description = describe(found);
+  std::string models;
+  for (const ModelId model : description.models) {
+    models += (models.empty() ? "" : ", ") + fleet_.registry_.model_name(model);
+  }
+  fleet_.say_(fmt::format("instance {} at {}: {}{}{}, {}, serving {}", configured_.name, config::to_string(configured_.url),
+                          engines::to_string(found.kind), found.version.empty() ? "" : " ", found.version,
+                          description.slots ? fmt::format("{} at once", *description.slots)
+                                            : std::string("concurrency to be found by load"),
+                          models.empty() ? "no model" : models));
+  // The models may be new to the controller too.
+  fleet_.host_.feed(event::ConfigurationChanged{fleet_.registry_.controller_configuration()});
+  if (first) fleet_.host_.feed(event::InstanceJoined{std::move(description)});
+  else fleet_.host_.feed(event::InstanceChanged{std::move(description)});
+  // A first probe is an answer only where one was asked for: whoever joins is taken for healthy.
+  up_ = true;
+  if (!first || probe_asked_) tell(true, {});
+  watch();
+}
+
+InstanceDescription Fleet::Monitor::describe(const engines::ProbeResult& found) {
+  auto upstream = std::make_shared<Upstream>();
+  upstream->id = id_;
+  upstream->name = configured_.name;
+  upstream->address = {configured_.url.host, configured_.url.port};
+  upstream->prefix = configured_.url.prefix;
+  if (!configured_.api_key.empty()) upstream->authorization = "Bearer " + configured_.api_key;
+  upstream->kind = found.kind;
+  upstream->capabilities = found.capabilities;
+
+  InstanceDescription description;
+  description.id = id_;
+  description.name = configured_.name;
+  contexts_.clear();
+  for (const engines::Model& model : found.models) {
+    const ModelId known = fleet_.registry_.model_of_engine(model);
+    const auto& wanted = configured_.models;
+    const bool offered = wanted.empty() || std::find(wanted.begin(), wanted.end(), fleet_.registry_.model_name(known)) != wanted.end();
+    const bool usable = model.residency != engines::Residency::failed && model.residency != engines::Residency::asleep;
+    if (!offered || !usable || upstream->engine_names.contains(known)) continue;
+    upstream->engine_names.emplace(known, model.id);
+    contexts_.emplace(known, model.context);
+    description.models.push_back(known);
+    if (model.context && (!description.context_length || *model.context < *description.context_length)) {
+      description.context_length = model.context;
+    }
+  }
+  if (configured_.max_in_flight) description.slots = static_cast<int>(std::min<std::int64_t>(*configured_.max_in_flight, 1 << 20));
+  else description.slots = found.slots;
+  description.kv_capacity = found.kv_capacity;
+  description.reports_waiting = found.capabilities.metrics;
+  description.drops_queued = found.capabilities.drops_queued_requests;
+  upstream_ = std::move(upstream);
+  return description;
+}
+
+// -- watching it
+
+void Fleet::Monitor::watch() {
+  const Duration pause = std::max<Duration>(2s, upstream_->capabilities.poll_interval);
+  timer_.after(probe_asked_ ? Duration{} : pause, [this] { check_health(); });
+}
+
+void Fleet::Monitor::check_health() {
+  engines::EngineRequest question = engines::health_request(upstream_->kind);
+  question.timeout = std::min<Duration>(question.timeout, health_timeout);
+  ask(question, [this](const Result<net::WholeResponse>& answer) {
+    if (!answer) return health_said(false, answer.error().message);
+    const engines::Health health = engines::parse_health(upstream_->kind, answer->head.status, answer->body);
+    health_said(health.readiness == engines::Readiness::ready, health.reason);
+  });
+}
+
+void Fleet::Monitor::health_said(bool healthy, const std::string& why) {
+  if (healthy) {
+    failures_ = 0;
+    // Health says little of an engine that stalled: only a token does.
+    if (probe_asked_ && stalled()) return canary();
+    if (probe_asked_) tell(true, {});
+    return read_stats();
+  }
+  ++failures_;
+  if (probe_asked_ || failures_ >= failures_to_be_down) tell(false, why);
+  if (failures_ < failures_to_be_down) return timer_.after(250ms, [this] { check_health(); });
+  up_ = false;
+  last_reason_ = why;
+  fleet_.say_(fmt::format("instance {} is down: {}", configured_.name, why));
+  timer_.after(retry_first, [this] { discover(); });  // it may come back as something else
+}
+
+void Fleet::Monitor::read_stats() {
+  const auto question = engines::stats_request(upstream_->kind, upstream_->capabilities);
+  if (!question) return watch();
+  ask(*question, [this](const Result<net::WholeResponse>& answer) {
+    if (answer) {
+      const auto read = engines::parse_stats(upstream_->kind, answer->head.status, answer->body);
+      if (read && read->running && read->waiting) {
+        InstanceStats stats;
+        stats.running = static_cast<int>(*read->running);
+        stats.waiting = static_cast<int>(*read->waiting);
+        stats.kv_usage = read->kv_usage.value_or(0);
+        fleet_.host_.feed(event::StatsRead{id_, stats});
+      }
+    }
+    watch();  // stats that cannot be read age in the controller; they stop nothing
+  });
+}
+
+bool Fleet::Monitor::stalled() const {
+  for (const InstanceView& view : fleet_.host_.controller().instances()) {
+    if (view.id == id_) return view.stalled;
+  }
+  return false;
+}
+
+void Fleet::Monitor::canary() {
+  if (upstream_->engine_names.empty()) return tell(true, {}), watch();
+  engines::EngineRequest question;
+  question.method = "POST";
+  question.target = "/v1/completions";
+  question.body = fmt::format(R"({{"model":{},"prompt":"1","max_tokens":1}})",
+                              openai::json_string(upstream_->engine_names.begin()->second));
+  question.timeout = 5s;
+  ask(question, [this](const Result<net::WholeResponse>& answer) {
+    const bool alive = answer && answer->head.status < 500;
+    tell(alive, alive ? std::string() : answer ? fmt::format("a one-token request got status {}", answer->head.status) : answer.error().message);
+    watch();
+  });
+}
+
+void Fleet::Monitor::tell(bool healthy, const std::string& why) {
+  probe_asked_ = false;
+  if (seen()) fleet_.host_.feed(event::ProbeAnswered{id_, healthy, why});
+}
+
+void Fleet::Monitor::probe_now() {
+  if (probe_asked_) return;
+  probe_asked_ = true;
+  if (!up_) return;  // discovery is under way, and will answer
+  call_.reset();     // whatever was asked matters less
+  timer_.after(Duration{}, [this] { check_health(); });
+}
+
+}  // namespace qlm::gateway

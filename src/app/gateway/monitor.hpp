@@ -1,0 +1,60 @@
+// Watches one instance. Down: probes it from the start, again and again. Up: asks for its health, and for its stats
+// where it has them, no more often than the engine bears. The controller hears of changes only.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "app/gateway/fleet.hpp"
+#include "base/result.hpp"
+
+namespace qlm::gateway {
+
+class Fleet::Monitor {
+ public:
+  Monitor(Fleet& fleet, const config::Instance& configured);
+
+  const config::Instance& configured() const { return configured_; }
+  InstanceId id() const { return id_; }
+  void probe_now();
+
+  bool seen() const { return upstream_ != nullptr; }
+  bool up() const { return up_; }
+  const std::shared_ptr<const Upstream>& upstream() const { return upstream_; }
+  const std::map<ModelId, std::optional<Tokens>>& contexts() const { return contexts_; }
+
+ private:
+  using Then = std::move_only_function<void(const Result<net::WholeResponse>&)>;
+  void ask(const engines::EngineRequest& request, Then then);
+
+  void discover();
+  void next_question();
+  void discovered();
+  void watch();
+  void check_health();
+  void read_stats();
+  void health_said(bool healthy, const std::string& why);
+  void canary();
+  bool stalled() const;
+  void tell(bool healthy, const std::string& why);
+  InstanceDescription describe(const engines::ProbeResult& found);
+
+  Fleet& fleet_;
+  config::Instance configured_;
+  InstanceId id_;
+  net::Timer timer_;
+  std::unique_ptr<net::Call> call_;  // the monitor asks one thing at a time
+  engines::Probe probe_;
+  std::shared_ptr<const Upstream> upstream_;
+  std::map<ModelId, std::optional<Tokens>> contexts_;
+  bool up_ = false;
+  bool probe_asked_ = false;  // the controller waits for an answer
+  int failures_ = 0;          // health checks in a row
+  int discoveries_failed_ = 0;
+  std::string last_reason_;
+};
+
+}  // namespace qlm::gateway

@@ -1,0 +1,116 @@
+// GET answers of the client listener: the models there are, and the queue as a client may see it.
+#include <algorithm>
+#include <utility>
+
+#include "app/gateway/front_door.hpp"
+#include "app/gateway/replies.hpp"
+#include "core/domain/names.hpp"
+#include "protocol/openai/json_write.hpp"
+
+namespace qlm::gateway {
+namespace {
+
+using openai::JsonWriter;
+
+void write_wait(JsonWriter& json, const WaitEstimate& wait) {
+  json.key("wait").begin_object();
+  json.member("estimate_ms", wait.expected / 1ms).member("bound_ms", wait.bound / 1ms);
+  json.member("provisional", wait.provisional).end_object();
+}
+
+void write_model(JsonWriter& json, const ModelFacts& model) {
+  json.begin_object().member("id", model.name).member("object", "model").member("created", 0);
+  json.member("owned_by", "qlm");
+  if (model.context_length) json.member("max_model_len", model.context_length->count);
+  json.key("instances").begin_array();
+  for (const std::string& name : model.instances) json.value(name);
+  json.end_array().end_object();
+}
+
+}  // namespace
+
+void FrontDoor::answer_models(net::Exchange& exchange, std::string_view one) const {
+  const std::vector<ModelFacts> models = fleet_.models();
+  std::string body;
+  JsonWriter json(body);
+  if (!one.empty()) {
+    const auto found = std::find_if(models.begin(), models.end(), [&](const ModelFacts& each) { return each.name == one; });
+    if (found == models.end()) {
+      respond_refusal(exchange, {}, unknown_model(std::string(one)));
+      return;
+    }
+    write_model(json, *found);
+    return respond_json(exchange, 200, std::move(body));
+  }
+  json.begin_object().member("object", "list").key("data").begin_array();
+  for (const ModelFacts& model : models) write_model(json, model);
+  json.end_array().end_object();
+  respond_json(exchange, 200, std::move(body));
+}
+
+void FrontDoor::answer_queue(net::Exchange& exchange) const {
+  const Controller& controller = host_.controller();
+  const Totals totals = controller.totals();
+  std::string body;
+  JsonWriter json(body);
+  json.begin_object().member("object", "queue").member("queued", totals.queued).member("in_flight", totals.in_flight);
+  json.key("queues").begin_array();
+  for (const QueueView& queue : controller.queues()) {
+    json.begin_object().member("model", registry_.model_name(queue.model));
+    json.member("class", registry_.service_class(queue.service_class).name);
+    json.member("requests", queue.requests).member("tokens", queue.tokens.count).end_object();
+  }
+  json.end_array().key("models").begin_array();
+  for (const ModelFacts& model : fleet_.models()) {
+    json.begin_object().member("id", model.name);
+    const auto id = registry_.find_model(model.name);
+    if (const auto wait = id ? controller.estimate(*id) : std::nullopt) write_wait(json, *wait);
+    json.end_object();
+  }
+  json.end_array().end_object();
+  respond_json(exchange, 200, std::move(body));
+}
+
+void FrontDoor::answer_request(net::Exchange& exchange, std::string_view rest, const TenantFacts& tenant) const {
+  constexpr std::string_view explain = "/explain";
+  const bool explained = rest.ends_with(explain);
+  if (explained) rest.remove_suffix(explain.size());
+  const auto id = request_of_name(rest);
+  const Instant now = loop_.now();
+  const auto view = id ? host_.controller().request(*id, now) : std::nullopt;
+  // A finished request's explain records do not say whose it was, so they are the living ones' only. Somebody else's
+  // request and none at all look the same.
+  if (!view || view->tenant != tenant.id) {
+    respond_refusal(exchange, {}, openai::Refusal{openai::RefusalReason::path_unknown, "No request of yours with this id is in the system.", {}, {}});
+    return;
+  }
+  std::string body;
+  JsonWriter json(body);
+  json.begin_object().member("object", "queue.request").member("id", rest).member("state", name(view->state));
+  json.member("model", registry_.model_name(view->model)).member("class", registry_.service_class(view->service_class).name);
+  json.member("age_ms", (now - view->arrived) / 1ms).member("attempts", view->attempt.value);
+  if (view->instance) json.member("instance", registry_.instance_name(*view->instance));
+  if (view->deadline != never) json.member("deadline_in_ms", (view->deadline - now) / 1ms);
+  if (view->position) json.member("position", *view->position);
+  if (view->tokens_ahead) json.member("tokens_ahead", view->tokens_ahead->count);
+  if (view->wait) write_wait(json, *view->wait);
+  if (explained) {
+    json.key("decisions").begin_array();
+    for (const ExplainRecord& record : host_.controller().explain(*id)) {
+      json.begin_object().member("at_ms", (record.at - view->arrived) / 1ms).member("decision", name(record.decision));
+      json.member("policy", name(record.policy));
+      if (record.instance) json.member("instance", registry_.instance_name(*record.instance));
+      if (record.attempt != no_attempt) json.member("attempt", record.attempt.value);
+      if (record.reason != Reason::none) json.member("reason", name(record.reason));
+      if (record.count != 0) json.member("count", record.count);
+      if (record.limit != 0) json.member("limit", record.limit);
+      if (record.wait) write_wait(json, *record.wait);
+      json.end_object();
+    }
+    json.end_array();
+  }
+  json.end_object();
+  respond_json(exchange, 200, std::move(body));
+}
+
+}  // namespace qlm::gateway

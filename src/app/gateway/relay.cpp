@@ -1,0 +1,266 @@
+#include "app/gateway/relay.hpp"
+
+#include <utility>
+
+namespace qlm::gateway {
+namespace {
+
+constexpr std::int64_t progress_tokens = 16;
+constexpr Duration progress_interval = 100ms;
+constexpr std::size_t whole_limit = 1 << 20;   // a longer unstreamed answer is relayed as it comes
+constexpr std::size_t error_limit = 1 << 20;
+constexpr std::size_t held_limit = 4 << 20;
+// llama.cpp learns that a client left when it next writes; until then the slot is not free.
+constexpr Duration llamacpp_notices = 100ms;
+
+bool is_event_stream(const http::Fields& fields) {
+  const auto type = fields.find("Content-Type");
+  constexpr std::string_view wanted = "text/event-stream";
+  return type && type->size() >= wanted.size() && http::equals_ignoring_case(type->substr(0, wanted.size()), wanted);
+}
+
+bool is_llamacpp(engines::EngineKind kind) {
+  return kind == engines::EngineKind::llamacpp || kind == engines::EngineKind::llamacpp_router;
+}
+
+event::AttemptEnd failed(bool relayed) {
+  return relayed ? event::AttemptEnd::failed_after_byte : event::AttemptEnd::failed_before_byte;
+}
+
+}  // namespace
+
+Relay::Relay(ControllerHost& host, net::HttpClient& client, AttemptKey key, std::shared_ptr<const Upstream> upstream,
+             openai::Endpoint endpoint, UpstreamRequest request, ReplySink& sink)
+    : host_(host),
+      key_(key),
+      upstream_(std::move(upstream)),
+      endpoint_(endpoint),
+      streamed_(request.streamed),
+      fold_wanted_(request.fold),
+      usage_is_ours_(request.usage_is_ours),
+      sink_(sink),
+      judge_(upstream_->capabilities, endpoint_),
+      fold_(endpoint),
+      call_(client.send(upstream_->address, std::move(request.request), *this)) {}
+
+Relay::~Relay() = default;
+
+void Relay::on_sent(Instant) { host_.feed(event::Sent{key_, streamed_}); }
+
+void Relay::on_head(const http::ResponseHead& head) {
+  status_ = head.status;
+  fields_ = head.fields;
+  if (status_ < 200 || status_ >= 300) reading_ = Reading::error;
+  else if (!is_event_stream(fields_)) reading_ = Reading::whole;
+  else reading_ = fold_wanted_ ? Reading::fold : Reading::stream;
+}
+
+void Relay::on_body(std::string_view bytes) {
+  if (over_) return;
+  switch (reading_) {
+    case Reading::stream:
+    case Reading::fold: return read_events(bytes);
+    case Reading::whole: return read_whole(bytes);
+    case Reading::error:
+      if (held_.size() < error_limit) held_.append(bytes.substr(0, error_limit - held_.size()));
+  }
+}
+
+// -- streams
+
+void Relay::read_events(std::string_view bytes) {
+  scanner_.feed(bytes);
+  http::SseEvent event;
+  while (!over_) {
+    switch (scanner_.next(event)) {
+      case http::SseScanner::Status::need_more: return report_progress();
+      case http::SseScanner::Status::too_large: return answered(false, "an event longer than 4 MiB");
+      case http::SseScanner::Status::event: break;
+    }
+    if (judge_.finished()) continue;  // what follows the end is nobody's
+    engines::EventIs is = engines::EventIs::empty;
+    if (!event.data.empty()) is = judge_.event(event.data);
+    if (is == engines::EventIs::content) token_seen();
+    if (reading_ == Reading::fold) {
+      if (!event.data.empty() && fold_error_.empty() && is != engines::EventIs::error) {
+        if (const auto added = fold_.add(event.data); !added) fold_error_ = added.error().message;
+      }
+    } else {
+      relay_event(event, is);
+    }
+    if (is == engines::EventIs::error) return answered(true, {});
+  }
+}
+
+void Relay::relay_event(const http::SseEvent& event, engines::EventIs is) {
+  using engines::EventIs;
+  if (is == EventIs::error || is == EventIs::garbage) return;  // QLM says it in its own words
+  if (is == EventIs::usage && usage_is_ours_) return;
+  if (!begun_ && (is == EventIs::content || is == EventIs::done)) begin();
+  if (begun_) return sink_.reply_bytes(event.raw);
+  held_ += event.raw;
+  if (held_.size() > held_limit) answered(false, "4 MiB of events without any content");
+}
+
+void Relay::begin() {
+  begun_ = true;
+  sink_.reply_begin(status_, fields_);
+  if (!held_.empty()) sink_.reply_bytes(held_);
+  held_.clear();
+}
+
+void Relay::token_seen() {
+  if (token_) return;
+  token_ = true;
+  reported_at_ = host_.loop().now();
+  host_.feed(event::FirstToken{key_});
+}
+
+// The controller wants to know that the engine is alive and about how fast, not of every token.
+void Relay::report_progress() {
+  const std::int64_t tokens = judge_.content_events();
+  if (over_ || tokens == reported_) return;
+  const Instant now = host_.loop().now();
+  if (tokens - reported_ < progress_tokens && now - reported_at_ < progress_interval) return;
+  reported_ = tokens;
+  reported_at_ = now;
+  host_.feed(event::Progress{key_, Tokens{tokens}});
+}
+
+// -- answers in one piece
+
+void Relay::read_whole(std::string_view bytes) {
+  if (bytes.empty()) return;
+  token_seen();
+  if (begun_) return sink_.reply_bytes(bytes);
+  held_ += bytes;
+  if (held_.size() > whole_limit) begin();
+}
+
+// -- the end
+
+void Relay::on_complete() { answered(true, {}); }
+
+void Relay::on_failed(net::ClientFailure failure, const std::string& detail) {
+  answered(false, std::string(net::name(failure)) + (detail.empty() ? "" : ": " + detail));
+}
+
+void Relay::answered(bool clean, const std::string& why) {
+  if (over_) return;
+  if (status_ == 0) {
+    RelayEnd end;
+    end.end = event::AttemptEnd::failed_before_byte;
+    end.error = engines::connection_error(why);
+    return over(std::move(end));
+  }
+  switch (reading_) {
+    case Reading::stream:
+    case Reading::fold: return ended_stream(clean, why);
+    case Reading::whole: return ended_whole(clean, why);
+    case Reading::error: return ended_error();
+  }
+}
+
+void Relay::ended_stream(bool clean, const std::string& why) {
+  const bool finished = judge_.finished();
+  engines::Outcome outcome = judge_.end(clean || finished, finished ? std::string_view{} : scanner_.rest());
+  RelayEnd end;
+  end.usage = outcome.usage;
+  end.content_events = judge_.content_events();
+  if (outcome.kind == engines::Outcome::Kind::complete && reading_ == Reading::fold) {
+    auto folded = fold_error_.empty() ? fold_.finish() : Result<std::string>(fail(fold_error_));
+    if (folded) {
+      fields_.set("Content-Type", "application/json");
+      sink_.reply_whole(status_, fields_, std::move(*folded));
+      return over(std::move(end));
+    }
+    outcome.kind = engines::Outcome::Kind::failed_before_content;
+    outcome.error = engines::connection_error("the stream does not fold: " + folded.error().message);
+  }
+  if (outcome.kind == engines::Outcome::Kind::complete) {
+    if (!begun_) begin();  // whole, and without any content
+    return over(std::move(end));
+  }
+  end.end = failed(begun_);
+  end.error = outcome.error ? std::move(outcome.error) : engines::connection_error(why);
+  over(std::move(end));
+}
+
+void Relay::ended_whole(bool clean, const std::string& why) {
+  RelayEnd end;
+  if (begun_) {  // too long to be judged: what came is what went out
+    if (!clean) {
+      end.end = event::AttemptEnd::failed_after_byte;
+      end.error = engines::connection_error(why);
+    }
+    return over(std::move(end));
+  }
+  engines::Outcome outcome = engines::judge_body(endpoint_, status_, fields_, held_, clean);
+  end.usage = outcome.usage;
+  if (outcome.kind == engines::Outcome::Kind::complete) {
+    sink_.reply_whole(status_, fields_, std::move(held_));
+  } else {
+    end.end = event::AttemptEnd::failed_before_byte;
+    end.error = outcome.error ? std::move(outcome.error) : engines::connection_error(why);
+  }
+  over(std::move(end));
+}
+
+void Relay::ended_error() {
+  engines::EngineError error = engines::read_error(status_, fields_, held_);
+  RelayEnd end;
+  std::optional<Duration> retry_after;
+  if (status_ == 429 || status_ == 503) {
+    end.end = event::AttemptEnd::refused;
+    retry_after = error.retry_after;
+  } else if (error.retryable_elsewhere || status_ < 400) {
+    end.end = event::AttemptEnd::failed_before_byte;
+  } else {
+    // The request itself is at fault, and the engine's own words say best how.
+    sink_.reply_whole(status_, fields_, std::move(held_));
+  }
+  end.error = std::move(error);
+  over(std::move(end), retry_after);
+}
+
+void Relay::over(RelayEnd end, std::optional<Duration> retry_after) {
+  over_ = true;
+  event::Ended ended;
+  ended.key = key_;
+  ended.end = end.end;
+  ended.retry_after = retry_after;
+  ended.prompt = end.usage ? end.usage->prompt : Tokens{0};
+  ended.generated = end.usage ? end.usage->completion : Tokens{end.content_events};
+  host_.feed(ended);
+  release_slot();
+  sink_.reply_ended(end);
+}
+
+void Relay::release_slot() {
+  const bool cut_by_us = call_ == nullptr;
+  if (cut_by_us && is_llamacpp(upstream_->kind)) host_.feed_after(llamacpp_notices, event::SlotReleased{key_});
+  else host_.feed(event::SlotReleased{key_});
+}
+
+void Relay::abort(action::AbortWhy why) {
+  if (over_) return;
+  call_.reset();
+  if (why != action::AbortWhy::cancelled) return answered(false, why == action::AbortWhy::stalled ? "stalled" : "the instance is down");
+  over_ = true;
+  event::Ended ended;
+  ended.key = key_;
+  ended.end = event::AttemptEnd::aborted;
+  ended.generated = Tokens{judge_.content_events()};
+  host_.feed(ended);
+  release_slot();
+}
+
+void Relay::pause_reading() {
+  if (call_ && !over_) call_->pause_reading();
+}
+
+void Relay::resume_reading() {
+  if (call_ && !over_) call_->resume_reading();
+}
+
+}  // namespace qlm::gateway

@@ -1,0 +1,32 @@
+// What QLM itself says to clients: refusals in words, request ids, and headers.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/domain/actions.hpp"
+#include "protocol/openai/errors.hpp"
+#include "runtime/net/http_server.hpp"
+
+namespace qlm::gateway {
+
+std::string request_name(RequestId id);  // "req_" and 13 characters
+std::optional<RequestId> request_of_name(std::string_view name);
+
+// Names a refusal needs to be understood by who gets it.
+struct RefusalContext {
+  std::string model;
+  std::string service_class;
+  std::string tenant;
+  std::string engine_error;  // the last attempt's, in the engine's words
+};
+openai::Refusal refusal_of(const action::Reject& reject, const RefusalContext& context);
+
+// Answers with an error object. `id` is empty where there is no request.
+int respond_refusal(net::Exchange& exchange, std::string_view id, const openai::Refusal& refusal);
+int respond_refusal(net::Exchange& exchange, std::string_view id, const openai::RequestError& error);
+void respond_json(net::Exchange& exchange, int status, std::string body);
+
+}  // namespace qlm::gateway

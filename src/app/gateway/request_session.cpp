@@ -1,0 +1,240 @@
+#include "app/gateway/request_session.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "protocol/openai/deny_list.hpp"
+
+namespace qlm::gateway {
+namespace {
+
+constexpr int status_client_gone = 499;
+
+http::Fields event_stream_fields() {
+  http::Fields fields;
+  fields.add("Content-Type", "text/event-stream; charset=utf-8");
+  fields.add("Cache-Control", "no-cache");
+  return fields;
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string all;
+  for (const std::string& name : names) all += (all.empty() ? "" : ", ") + name;
+  return all;
+}
+
+}  // namespace
+
+RequestSession::RequestSession(SessionServices& services, Request request)
+    : services_(services),
+      exchange_(std::move(request.exchange)),
+      facts_(std::move(request.facts)),
+      description_(request.description),
+      trusted_(request.trusted),
+      record_(std::move(request.record)),
+      arrived_(exchange_->received_at()),
+      stall_(services.loop) {}
+
+void RequestSession::start() {
+  exchange_->on_gone([self = weak_from_this()] {
+    if (const auto session = self.lock()) {
+      session->answered_ = true;
+      session->services_.host.feed(event::Cancelled{session->id()});
+    }
+  });
+  services_.host.feed(event::Arrived{description_});
+}
+
+// -- what the controller wants
+
+void RequestSession::admitted(const action::Admitted& action) { record_.estimate = action.wait; }
+
+void RequestSession::dispatch(const action::Dispatch& action) {
+  const auto upstream = services_.fleet.upstream(action.instance);
+  dispatched_ = services_.loop.now();
+  record_.attempts = action.key.attempt.value;
+  if (!upstream) {  // it left between the decision and now
+    services_.host.feed(event::Ended{action.key, event::AttemptEnd::failed_before_byte, {}, {}, {}});
+    services_.host.feed(event::SlotReleased{action.key});
+    return;
+  }
+  record_.instance = upstream->name;
+  UpstreamRequest request = make_upstream_request(*upstream, facts_, exchange_->head(), description_.model, trusted_);
+  removed_ = joined(request.removed);
+  relay_ = std::make_unique<Relay>(services_.host, services_.client, action.key, upstream, facts_->endpoint,
+                                   std::move(request), static_cast<ReplySink&>(*this));
+}
+
+void RequestSession::abort(const action::Abort& action) {
+  if (relay_ && relay_->key() == action.key) relay_->abort(action.why);
+}
+
+void RequestSession::reject(const action::Reject& action) {
+  if (!answered_) {
+    answered_ = true;
+    const openai::Refusal refusal = refusal_of(action, refusal_context());
+    if (begun_) close_stream_with(refusal);
+    else record_.status = respond_refusal(*exchange_, record_.id, refusal);
+  }
+  close_record(action.outcome, action.reason);
+}
+
+void RequestSession::finish(const action::Finish& action) {
+  if (!answered_) {  // cancelled from elsewhere, or ended in a way that left the client without an end
+    return reject({id(), action.outcome, action.reason, std::nullopt, std::nullopt});
+  }
+  close_record(action.outcome, action.reason);
+}
+
+RefusalContext RequestSession::refusal_context() const {
+  return {record_.model, record_.class_name, record_.tenant, engine_error_};
+}
+
+void RequestSession::close_record(Outcome outcome, Reason reason) {
+  const Instant now = services_.loop.now();
+  record_.wait = dispatched_.value_or(now) - arrived_;
+  record_.e2e = now - arrived_;
+  if (first_byte_) record_.ttft = *first_byte_ - arrived_;
+  if (first_byte_ && record_.streamed && record_.output_tokens.count > 1) {
+    record_.tpot = (now - *first_byte_) / (record_.output_tokens.count - 1);
+  }
+  record_.outcome = outcome;
+  record_.reason = reason;
+  record_.client_gone = outcome == Outcome::cancelled;
+  if (record_.client_gone) record_.status = status_client_gone;
+  stall_.cancel();
+  relay_.reset();
+  exchange_.reset();
+}
+
+bool RequestSession::keep_alive() {
+  if (answered_ || relaying_) return false;
+  if (!begun_) {
+    begun_ = true;
+    http::Fields fields = event_stream_fields();
+    fields.add("x-qlm-request-id", record_.id);
+    record_.status = 200;
+    exchange_->begin(200, fields);
+  }
+  const auto view = services_.host.controller().request(id(), services_.loop.now());
+  std::string line = ": queued";
+  if (view && view->position) line += fmt::format(" position={}", *view->position);
+  else if (view) line = ": running";
+  if (view && view->wait) line += fmt::format(" estimated_wait_ms={:.0f}", milliseconds(view->wait->expected));
+  write(line + "\n\n");
+  return true;
+}
+
+// -- what the relay brings
+
+http::Fields RequestSession::own_fields() const {
+  http::Fields fields;
+  fields.add("x-qlm-request-id", record_.id);
+  if (dispatched_) fields.add("x-qlm-wait-ms", fmt::format("{:.0f}", milliseconds(*dispatched_ - arrived_)));
+  if (record_.estimate) fields.add("x-qlm-estimated-wait-ms", fmt::format("{:.0f}", milliseconds(record_.estimate->expected)));
+  if (!record_.instance.empty()) fields.add("x-qlm-instance", record_.instance);
+  if (!removed_.empty()) fields.add("x-qlm-removed", removed_);
+  return fields;
+}
+
+void RequestSession::reply_begin(int status, const http::Fields& fields) {
+  relaying_ = true;
+  first_byte_ = services_.loop.now();
+  if (answered_) return;
+  if (begun_) {  // the headers are long gone; what they would have said comes as a comment
+    std::string line = ":";
+    const http::Fields own = own_fields();
+    for (const auto& [name, value] : own.all()) line += fmt::format(" {}={};", name, value);
+    return write(line + "\n\n");
+  }
+  begun_ = true;
+  record_.status = status;
+  http::Fields out = openai::returned_headers(fields);
+  const http::Fields own = own_fields();
+  for (const auto& [name, value] : own.all()) out.set(name, value);
+  exchange_->begin(status, out);
+}
+
+void RequestSession::reply_bytes(std::string_view bytes) {
+  if (!answered_) write(bytes);
+}
+
+void RequestSession::reply_whole(int status, const http::Fields& fields, std::string body) {
+  if (answered_) return;
+  answered_ = true;
+  first_byte_ = services_.loop.now();
+  if (begun_) {  // a stream was begun to keep the client; the engine answered in one piece, an error as a rule
+    if (const auto error = engines::find_error(body, status)) {
+      write("data: " + openai::error_body(error->type, error->code, error->message, error->param) + "\n\n");
+    } else {
+      write(openai::sse_error_event({openai::RefusalReason::engine_error, "The engine did not stream its answer.", {}, {}}));
+    }
+    return exchange_->finish();
+  }
+  record_.status = status;
+  http::Fields out = openai::returned_headers(fields);
+  const http::Fields own = own_fields();
+  for (const auto& [name, value] : own.all()) out.set(name, value);
+  exchange_->respond(status, out, std::move(body));
+}
+
+void RequestSession::reply_ended(const RelayEnd& end) {
+  record_.output_tokens = end.usage ? end.usage->completion : Tokens{end.content_events};
+  if (end.usage) record_.prompt_tokens = end.usage->prompt;
+  if (end.error) engine_error_ = end.error->message;
+  if (answered_ || !relaying_) return;
+  // The client's stream ends here, well or not; whether the request may be tried again is the controller's business.
+  answered_ = true;
+  if (end.end == event::AttemptEnd::complete) return exchange_->finish();
+  action::Reject cut;
+  cut.request = id();
+  cut.reason = Reason::engine_cut;
+  close_stream_with(refusal_of(cut, refusal_context()));
+}
+
+void RequestSession::close_stream_with(const openai::Refusal& refusal) {
+  const auto type = facts_->stream && facts_->endpoint != openai::Endpoint::opaque;
+  if (!type) return exchange_->abort();  // no place for words in it: the cut itself must tell
+  write(openai::sse_error_event(refusal));
+  exchange_->finish();
+}
+
+// -- the client's pace
+
+void RequestSession::write(std::string_view bytes) {
+  if (!exchange_) return;
+  exchange_->write(bytes);
+  if (!paused_ && exchange_->unsent().count > static_cast<std::int64_t>(services_.stream_buffer)) hold_back_engine();
+}
+
+void RequestSession::hold_back_engine() {
+  paused_ = true;
+  if (relay_) relay_->pause_reading();
+  exchange_->on_drained([self = weak_from_this()] {
+    const auto session = self.lock();
+    if (!session) return;
+    session->paused_ = false;
+    session->stall_.cancel();
+    if (session->relay_) session->relay_->resume_reading();
+  });
+  unsent_before_ = exchange_->unsent().count;
+  watch_client();
+}
+
+void RequestSession::watch_client() {
+  stall_.after(services_.client_stall, [this] {
+    if (!exchange_ || !paused_) return;
+    const std::int64_t unsent = exchange_->unsent().count;
+    if (unsent < unsent_before_) {
+      unsent_before_ = unsent;
+      return watch_client();
+    }
+    answered_ = true;
+    exchange_->abort();
+    services_.host.feed(event::Cancelled{id()});
+  });
+}
+
+}  // namespace qlm::gateway

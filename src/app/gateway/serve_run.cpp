@@ -1,0 +1,151 @@
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include <csignal>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/gateway/gateway.hpp"
+#include "app/gateway/run.hpp"
+#include "runtime/config/configuration.hpp"
+#include "runtime/net/socket.hpp"
+#include "runtime/observe/log.hpp"
+
+namespace qlm::gateway {
+namespace {
+
+enum Exit { drained = 0, cannot_start = 1, wrong_usage = 2, requests_lost = 3 };
+
+void say(const std::string& line) { log::info(line); }
+
+struct Arguments {
+  std::vector<std::string> urls;
+  std::string file;
+  config::Overrides overrides;
+};
+
+config::Loaded load(const Arguments& arguments) {
+  return arguments.file.empty() ? config::defaults_for_urls(arguments.urls, arguments.overrides)
+                                : config::load(arguments.file, arguments.overrides);
+}
+
+void say_problems(const std::vector<config::Problem>& problems) {
+  for (const config::Problem& problem : problems) say(config::to_string(problem));
+}
+
+// Serves until a signal ends it.
+class Server {
+ public:
+  Server(Arguments arguments, config::Configuration configuration)
+      : arguments_(std::move(arguments)), configuration_(std::move(configuration)), report_(loop_) {}
+
+  int run() {
+    auto started = Gateway::start(loop_, configuration_, say);
+    if (!started) {
+      say(started.error().message);
+      return cannot_start;
+    }
+    gateway_ = std::move(*started);
+    const auto listening = [](std::string_view what, config::ListenAddress at, std::uint16_t port) {
+      at.port = port;
+      say(fmt::format("{} on http://{}", what, config::to_string(at)));
+    };
+    listening("serving the OpenAI API", configuration_.listen, gateway_->port());
+    listening("admin and metrics", configuration_.admin, gateway_->admin_port());
+    loop_.on_signals({SIGHUP, SIGTERM, SIGINT}, [this](int signal) { on_signal(signal); });
+    loop_.run();
+    gateway_.reset();
+    return exit_;
+  }
+
+ private:
+  void on_signal(int signal) {
+    if (signal == SIGHUP) return reload();
+    if (draining_) {
+      say("told twice: stopping at once, with " + gateway_->waiting_for());
+      exit_ = requests_lost;
+      return loop_.stop();
+    }
+    draining_ = true;
+    const Duration at_most = configuration_.drain_timeout;
+    say(fmt::format("draining for at most {:.0f} s: {}; once more to stop at once", seconds(at_most), gateway_->waiting_for()));
+    gateway_->drain(at_most, [this] {
+      const bool all = gateway_->idle();
+      say(all ? "drained" : "out of time, with " + gateway_->waiting_for());
+      exit_ = all ? drained : requests_lost;
+      loop_.stop();
+    });
+    report_later();
+  }
+
+  void report_later() {
+    report_.after(5s, [this] {
+      say("waiting for " + gateway_->waiting_for());
+      report_later();
+    });
+  }
+
+  void reload() {
+    if (arguments_.file.empty()) return say("nothing to reload: there is no configuration file");
+    const auto next = load(arguments_);
+    if (!next) {
+      say_problems(next.error());
+      gateway_->reload_failed();
+      return say(fmt::format("{} is not used: the former configuration stays in force", arguments_.file));
+    }
+    if (const auto done = gateway_->reload(*next); !done) {
+      return say(fmt::format("{} is not used: {}", arguments_.file, done.error().message));
+    }
+    configuration_ = *next;
+    say(fmt::format("{} is in force", arguments_.file));
+  }
+
+  Arguments arguments_;
+  config::Configuration configuration_;
+  net::Loop loop_;
+  net::Timer report_;
+  std::unique_ptr<Gateway> gateway_;
+  bool draining_ = false;
+  int exit_ = drained;
+};
+
+}  // namespace
+
+int run(int argc, char** argv) {
+  Arguments arguments;
+  CLI::App app{"Serves the OpenAI API from a queue in front of LLM serving engines.\n\n"
+               "  qlm serve http://localhost:8000          one engine, no configuration\n"
+               "  qlm serve --config qlm.yaml              classes, tenants, several engines\n\n"
+               "Signals: SIGHUP reads the configuration again, SIGTERM and SIGINT drain; a second one stops at once.\n"
+               "Exit codes: 0 drained, 1 cannot start, 2 wrong usage or configuration, 3 stopped with requests unanswered."};
+  app.name("qlm serve");
+  app.add_option("URL", arguments.urls, "engines to serve, such as http://gpu1:8000");
+  app.add_option("--config", arguments.file, "the configuration (YAML)")->excludes("URL");
+  app.add_option("--listen", arguments.overrides.listen, "where clients come (default 127.0.0.1:8080)");
+  app.add_option("--admin", arguments.overrides.admin, "health and metrics (default 127.0.0.1:8081)");
+  app.add_option("--policy", arguments.overrides.policy, "order of the queue: fcfs, priority or edf");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : wrong_usage;
+  }
+  if (arguments.urls.empty() && arguments.file.empty()) {
+    say("name an engine's URL or a --config file; see qlm serve --help");
+    return wrong_usage;
+  }
+  auto configuration = load(arguments);
+  if (!configuration) {
+    say_problems(configuration.error());
+    return wrong_usage;
+  }
+  const std::uint64_t descriptors = net::raise_descriptor_limit();
+  const auto wanted = static_cast<std::uint64_t>(configuration->limits.connections) * 2;
+  if (descriptors < wanted) {
+    say(fmt::format("{} descriptors are allowed: at most about {} requests at once (limits.connections is {})", descriptors,
+                    descriptors / 2, configuration->limits.connections));
+  }
+  return Server(std::move(arguments), std::move(*configuration)).run();
+}
+
+}  // namespace qlm::gateway

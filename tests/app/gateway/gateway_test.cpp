@@ -1,0 +1,202 @@
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "house.hpp"
+
+namespace qlm::gateway::test {
+namespace {
+
+const std::string streamed = R"({"model":"tiny","stream":true,"messages":[{"role":"user","content":"hi"}]})";
+const std::string unstreamed = R"({"model":"tiny","messages":[{"role":"user","content":"hi"}]})";
+const std::string role = "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}]}\n\n";
+
+// A client that keeps what it hears.
+struct Ear final : net::ClientHandler {
+  void on_head(const http::ResponseHead& head) override { status = head.status; }
+  void on_body(std::string_view bytes) override { body += bytes; }
+  void on_complete() override { complete = true; }
+  void on_failed(net::ClientFailure, const std::string&) override { failed = true; }
+  int status = 0;
+  std::string body;
+  bool complete = false, failed = false;
+};
+
+TEST(Gateway, RelaysAStreamAsTheVeryBytesThatCameButForTheUsageItAskedForItself) {
+  net::Loop loop;
+  FakeEngine engine(loop, streams({role, delta("a"), ": ping\n\n", delta("b"), finish, usage, done}));
+  House house({&engine}, loop);
+  const auto answer = house.post(streamed);
+  EXPECT_EQ(answer.head.status, 200);
+  EXPECT_EQ(answer.body, role + delta("a") + ": ping\n\n" + delta("b") + finish + done);
+  EXPECT_EQ(answer.head.fields.find("Content-Type"), "text/event-stream; charset=utf-8");
+  EXPECT_EQ(answer.head.fields.find("x-qlm-instance"), "engine-0");
+  EXPECT_TRUE(answer.head.fields.find("x-qlm-request-id")->starts_with("req_"));
+  EXPECT_TRUE(answer.head.fields.contains("x-qlm-wait-ms"));
+}
+
+TEST(Gateway, LeavesTheUsageChunkToAClientThatAskedForIt) {
+  net::Loop loop;
+  FakeEngine engine(loop, streams({delta("a"), finish, usage, done}));
+  House house({&engine}, loop);
+  const auto answer = house.post(R"({"model":"tiny","stream":true,"stream_options":{"include_usage":true},"messages":[]})");
+  EXPECT_EQ(answer.body, delta("a") + finish + usage + done);
+}
+
+TEST(Gateway, FoldsAStreamForAClientThatDidNotAskForOne) {
+  net::Loop loop;
+  FakeEngine engine(loop, streams({role, delta("a"), delta("b"), finish, usage, done}));
+  House house({&engine}, loop);
+  const auto answer = house.post(unstreamed);
+  EXPECT_EQ(answer.head.status, 200);
+  EXPECT_EQ(answer.head.fields.find("Content-Type"), "application/json");
+  EXPECT_NE(answer.body.find(R"("content":"ab")"), std::string::npos) << answer.body;
+  EXPECT_NE(engine.bodies.at(0).find(R"("stream":true)"), std::string::npos) << engine.bodies.at(0);
+}
+
+TEST(Gateway, TriesAnotherInstanceWhenTheFirstFailsBeforeItsFirstToken) {
+  net::Loop loop;
+  FakeEngine broken(loop, cuts_after(role));
+  FakeEngine good(loop, streams({role, delta("a"), finish, usage, done}));
+  House house({&broken, &good}, loop);
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(house.post(streamed).body, role + delta("a") + finish + done);
+  EXPECT_GE(broken.bodies.size(), 1u);
+  EXPECT_EQ(good.bodies.size(), 2u);
+}
+
+TEST(Gateway, SaysInTheStreamThatItWasCutAndDoesNotTryAgain) {
+  net::Loop loop;
+  FakeEngine broken(loop, cuts_after(delta("a")));
+  FakeEngine other(loop, cuts_after(delta("a")));
+  House house({&broken, &other}, loop);
+  const auto answer = house.post(streamed);
+  EXPECT_TRUE(answer.body.starts_with(delta("a") + "data: {\"error\":")) << answer.body;
+  EXPECT_EQ(answer.body.find("[DONE]"), std::string::npos);
+  EXPECT_EQ(broken.bodies.size() + other.bodies.size(), 1u);
+}
+
+TEST(Gateway, LetsGoOfTheEngineWhenTheClientLeaves) {
+  net::Loop loop;
+  FakeEngine engine(loop, [](const std::shared_ptr<net::Exchange>& exchange) {
+    http::Fields fields;
+    fields.add("Content-Type", "text/event-stream");
+    exchange->begin(200, fields);
+    exchange->write(delta("a"));
+  });
+  House house({&engine}, loop);
+  Ear ear;
+  auto call = house.begin(streamed, ear);
+  house.run_until([&] { return ear.body == delta("a"); });
+  call.reset();
+  house.run_until([&] { return engine.left == 1; });
+  EXPECT_TRUE(house.gateway->idle());
+}
+
+TEST(Gateway, KeepsAWaitingStreamAliveWithComments) {
+  net::Loop loop;
+  FakeEngine engine(loop, [](const std::shared_ptr<net::Exchange>&) {});  // holds what it gets
+  House house({&engine}, loop, "stream_keepalive: 5ms");
+  Ear first, second;
+  const auto call = house.begin(unstreamed, first);
+  house.run_until([&] { return engine.bodies.size() == 1; });
+  const auto waiting = house.begin(streamed, second);
+  house.run_until([&] { return second.body.find(": queued") != std::string::npos; });
+  EXPECT_EQ(second.status, 200);
+  EXPECT_EQ(first.status, 0);  // one that does not stream is never answered early
+  streams({role, delta("x"), finish, usage, done})(engine.held.at(0));
+  house.run_until([&] { return engine.bodies.size() == 2; });
+  streams({role, delta("y"), finish, usage, done})(engine.held.at(1));
+  house.run_until([&] { return second.complete && first.complete; });
+  EXPECT_TRUE(second.body.ends_with(role + delta("y") + finish + done)) << second.body;
+  EXPECT_NE(second.body.find("x-qlm-instance=engine-0"), std::string::npos);
+}
+
+TEST(Gateway, HandsOnWhatTheEngineSaysOfAWrongRequest) {
+  net::Loop loop;
+  const std::string words = R"({"error":{"message":"max_tokens is too large","type":"BadRequestError","param":null,"code":400}})";
+  FakeEngine engine(loop, answers(400, words));
+  House house({&engine}, loop);
+  const auto answer = house.post(streamed);
+  EXPECT_EQ(answer.head.status, 400);
+  EXPECT_EQ(answer.body, words);
+  EXPECT_EQ(engine.bodies.size(), 1u);
+}
+
+TEST(Gateway, TakesOutWhatWouldSteerTheEnginePastTheQueueAndSaysSo) {
+  net::Loop loop;
+  FakeEngine engine(loop, streams({delta("a"), finish, usage, done}));
+  House house({&engine}, loop);
+  const auto answer = house.post(R"({"model":"tiny","stream":true,"priority":-5,"messages":[],"custom":1})");
+  EXPECT_EQ(answer.head.fields.find("x-qlm-removed"), "priority");
+  EXPECT_EQ(engine.bodies.at(0).find("\"priority\""), std::string::npos);
+  EXPECT_NE(engine.bodies.at(0).find("\"custom\":1"), std::string::npos);
+}
+
+TEST(Gateway, NamesTheNearestModel) {
+  net::Loop loop;
+  FakeEngine engine(loop, streams({}));
+  House house({&engine}, loop);
+  const auto answer = house.post(R"({"model":"tini","messages":[]})");
+  EXPECT_EQ(answer.head.status, 404);
+  EXPECT_NE(answer.body.find("Did you mean 'tiny'?"), std::string::npos) << answer.body;
+  EXPECT_TRUE(engine.bodies.empty());
+}
+
+TEST(Gateway, RefusesWhatItCannotServe) {
+  net::Loop loop;
+  FakeEngine engine(loop, streams({}));
+  House house({&engine}, loop, "limits: {body: 1KiB}");
+  EXPECT_EQ(house.post("{").head.status, 400);
+  EXPECT_EQ(house.post(R"({"messages":[]})").head.status, 400);
+  EXPECT_EQ(house.post(std::string(2000, ' ')).head.status, 413);
+  EXPECT_EQ(house.get("/v1/chat/completions").head.status, 405);
+  EXPECT_EQ(house.get("/nothing").head.status, 404);
+  http::Fields past;
+  past.add("x-slo-deadline", "2020-01-01T00:00:00Z");
+  EXPECT_EQ(house.post(streamed, past).head.status, 504);
+  EXPECT_TRUE(engine.bodies.empty());
+}
+
+TEST(Gateway, ShowsModelsQueueHealthAndMetrics) {
+  net::Loop loop;
+  FakeEngine engine(loop, streams({delta("a"), finish, usage, done}));
+  House house({&engine}, loop);
+  house.post(streamed);
+  EXPECT_NE(house.get("/v1/models").body.find(R"("id":"tiny")"), std::string::npos);
+  EXPECT_NE(house.get("/v1/queue").body.find(R"("queued":0)"), std::string::npos);
+  EXPECT_EQ(house.get("/health/ready", true).head.status, 200);
+  EXPECT_NE(house.get("/metrics", true).body.find("qlm_requests_total"), std::string::npos);
+  EXPECT_NE(house.get("/instances", true).body.find("engine-0"), std::string::npos);
+}
+
+TEST(Gateway, DrainsWhatItHasAndThenSaysSo) {
+  net::Loop loop;
+  FakeEngine engine(loop, [](const std::shared_ptr<net::Exchange>&) {});
+  House house({&engine}, loop);
+  Ear ear;
+  const auto call = house.begin(streamed, ear);
+  house.run_until([&] { return engine.bodies.size() == 1; });
+  bool drained = false;
+  house.gateway->drain(60s, [&] { drained = true; });
+  EXPECT_FALSE(house.gateway->ready());
+  streams({delta("a"), finish, usage, done})(engine.held.at(0));
+  house.run_until([&] { return drained; });
+  EXPECT_EQ(ear.body, delta("a") + finish + done);
+  EXPECT_TRUE(house.gateway->idle());
+}
+
+TEST(Gateway, ReloadsWithoutLosingARequest) {
+  net::Loop loop;
+  FakeEngine engine(loop, [](const std::shared_ptr<net::Exchange>&) {});
+  House house({&engine}, loop);
+  Ear ear;
+  const auto call = house.begin(streamed, ear);
+  house.run_until([&] { return engine.bodies.size() == 1; });
+  ASSERT_TRUE(house.gateway->reload(house.configuration("classes: {quick: {ttft: 1s}}")));
+  streams({delta("a"), finish, usage, done})(engine.held.at(0));
+  house.run_until([&] { return ear.complete; });
+  EXPECT_EQ(ear.body, delta("a") + finish + done);
+}
+
+}  // namespace
+}  // namespace qlm::gateway::test
