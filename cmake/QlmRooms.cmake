@@ -11,7 +11,8 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
 find_program(QLM_CCACHE ccache)
 if(QLM_CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${QLM_CCACHE})
+  # What was compiled in one checkout serves the next one, wherever it lies.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${QLM_CCACHE})
 endif()
 
 add_compile_options(-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Werror -Wno-missing-field-initializers -Wno-sign-conversion

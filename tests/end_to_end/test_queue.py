@@ -126,7 +126,7 @@ class Operating(unittest.TestCase):
             good = qlm.config_file.read_text()
             qlm.config_file.write_text(good + "polcy: edf\n")
             qlm.signal(signal.SIGHUP)
-            wait_until(lambda: any("policy" in line for line in qlm.lines), "the nearest key is named")
+            wait_until(lambda: any("did you mean" in line or "policy" in line for line in qlm.lines), "the nearest key is named")
             self.assertEqual(ask(qlm)[0], 200)
             self.assertEqual(total(qlm.metrics(), "qlm_config_last_reload_successful"), 0)
             qlm.config_file.write_text(good + "policy: edf\n")

@@ -6,11 +6,14 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "app/gateway/accounting.hpp"
 #include "app/gateway/fleet.hpp"
 #include "app/gateway/registry.hpp"
 #include "app/gateway/request_session.hpp"
+#include "core/domain/explain.hpp"
+#include "protocol/openai/json_write.hpp"
 #include "runtime/config/configuration.hpp"
 #include "runtime/net/http_server.hpp"
 
@@ -40,6 +43,7 @@ class FrontDoor {
 
   void answer_models(net::Exchange& exchange, std::string_view one) const;
   void answer_queue(net::Exchange& exchange) const;
+  void write_decisions(openai::JsonWriter& json, const std::vector<ExplainRecord>& records, Instant from) const;
   void answer_request(net::Exchange& exchange, std::string_view rest, const TenantFacts& tenant) const;
 
   Tokens prompt_size(ModelId model, const openai::RequestFacts& facts) const;

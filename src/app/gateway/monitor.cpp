@@ -133,8 +133,8 @@ InstanceDescription Fleet::Monitor::describe(const engines::ProbeResult& found) 
       description.context_length = model.context;
     }
   }
-  if (configured_.max_in_flight) description.slots = static_cast<int>(std::min<std::int64_t>(*configured_.max_in_flight, 1 << 20));
-  else description.slots = found.slots;
+  if (configured_.max_in_flight) description.max_in_flight = static_cast<int>(std::min<std::int64_t>(*configured_.max_in_flight, 1 << 20));
+  description.slots = found.slots;
   description.kv_capacity = found.kv_capacity;
   description.reports_waiting = found.capabilities.metrics;
   description.drops_queued = found.capabilities.drops_queued_requests;

@@ -71,6 +71,23 @@ void FrontDoor::answer_queue(net::Exchange& exchange) const {
   respond_json(exchange, 200, std::move(body));
 }
 
+// From the request's first decision on, or from its arrival while that is known.
+void FrontDoor::write_decisions(openai::JsonWriter& json, const std::vector<ExplainRecord>& records, Instant from) const {
+  json.key("decisions").begin_array();
+  for (const ExplainRecord& record : records) {
+    json.begin_object().member("at_ms", (record.at - from) / 1ms).member("decision", name(record.decision));
+    json.member("policy", name(record.policy));
+    if (record.instance) json.member("instance", registry_.instance_name(*record.instance));
+    if (record.attempt != no_attempt) json.member("attempt", record.attempt.value);
+    if (record.reason != Reason::none) json.member("reason", name(record.reason));
+    if (record.count != 0) json.member("count", record.count);
+    if (record.limit != 0) json.member("limit", record.limit);
+    if (record.wait) write_wait(json, *record.wait);
+    json.end_object();
+  }
+  json.end_array();
+}
+
 void FrontDoor::answer_request(net::Exchange& exchange, std::string_view rest, const TenantFacts& tenant) const {
   constexpr std::string_view explain = "/explain";
   const bool explained = rest.ends_with(explain);
@@ -78,8 +95,18 @@ void FrontDoor::answer_request(net::Exchange& exchange, std::string_view rest, c
   const auto id = request_of_name(rest);
   const Instant now = loop_.now();
   const auto view = id ? host_.controller().request(*id, now) : std::nullopt;
-  // A finished request's explain records do not say whose it was, so they are the living ones' only. Somebody else's
-  // request and none at all look the same.
+  if (!view && id && explained) {
+    const std::vector<ExplainRecord> records = host_.controller().explain(*id);
+    if (!records.empty() && records.front().tenant == tenant.id) {
+      std::string body;
+      JsonWriter json(body);
+      json.begin_object().member("object", "queue.request").member("id", rest).member("state", name(RequestState::finished));
+      write_decisions(json, records, records.front().at);
+      json.end_object();
+      return respond_json(exchange, 200, std::move(body));
+    }
+  }
+  // Somebody else's request and none at all look the same.
   if (!view || view->tenant != tenant.id) {
     respond_refusal(exchange, {}, openai::Refusal{openai::RefusalReason::path_unknown, "No request of yours with this id is in the system.", {}, {}});
     return;
@@ -95,19 +122,7 @@ void FrontDoor::answer_request(net::Exchange& exchange, std::string_view rest, c
   if (view->tokens_ahead) json.member("tokens_ahead", view->tokens_ahead->count);
   if (view->wait) write_wait(json, *view->wait);
   if (explained) {
-    json.key("decisions").begin_array();
-    for (const ExplainRecord& record : host_.controller().explain(*id)) {
-      json.begin_object().member("at_ms", (record.at - view->arrived) / 1ms).member("decision", name(record.decision));
-      json.member("policy", name(record.policy));
-      if (record.instance) json.member("instance", registry_.instance_name(*record.instance));
-      if (record.attempt != no_attempt) json.member("attempt", record.attempt.value);
-      if (record.reason != Reason::none) json.member("reason", name(record.reason));
-      if (record.count != 0) json.member("count", record.count);
-      if (record.limit != 0) json.member("limit", record.limit);
-      if (record.wait) write_wait(json, *record.wait);
-      json.end_object();
-    }
-    json.end_array();
+    write_decisions(json, host_.controller().explain(*id), view->arrived);
   }
   json.end_object();
   respond_json(exchange, 200, std::move(body));

@@ -108,7 +108,7 @@ void Controller::State::admit(const RequestDescription& description, Instant arr
     }
     if (const auto no = refusal(r, wait)) {
       count(Outcome::rejected);
-      record({.decision = Decision::rejected, .request = r.id, .reason = no->reason, .count = totals.queued, .wait = wait});
+      record({.decision = Decision::rejected, .request = r.id, .tenant = r.tenant, .reason = no->reason, .count = totals.queued, .wait = wait});
       emit(*no);
       return;
     }

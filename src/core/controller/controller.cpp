@@ -77,6 +77,7 @@ void Controller::State::emit(Action action) {
 void Controller::State::record(ExplainRecord entry) {
   entry.at = now;
   entry.policy = configuration->policy;
+  if (const auto index = find(entry.request)) entry.tenant = requests[*index].request.tenant;
   mix(static_cast<std::uint64_t>(entry.decision) << 32 ^ static_cast<std::uint64_t>(entry.count) ^
       static_cast<std::uint64_t>(now.time_since_epoch().count()));
   ring[ring_next] = entry;

@@ -5,7 +5,12 @@
 namespace qlm {
 
 void Governor::describe(const InstanceDescription& instance, const DispatchParameters& parameters) {
-  if (instance.slots) {
+  if (instance.max_in_flight) {
+    source_ = Source::stated;
+    limit_ = std::max(1, std::min(*instance.max_in_flight, instance.slots.value_or(*instance.max_in_flight)));
+    const int spare = std::max(0, *instance.max_in_flight - limit_);
+    allowance_ = instance.drops_queued ? std::min(parameters.allowance, spare) : 0;
+  } else if (instance.slots) {
     source_ = Source::stated;
     limit_ = std::max(1, *instance.slots);
     allowance_ = instance.drops_queued ? parameters.allowance : 0;

@@ -37,6 +37,7 @@ struct ExplainRecord {
   Instant at;
   Decision decision{};
   RequestId request{};                 // zero: not about one request
+  TenantId tenant{};                   // whose request it is: only they may read this
   std::optional<InstanceId> instance;
   Attempt attempt = no_attempt;
   Reason reason = Reason::none;

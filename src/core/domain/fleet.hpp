@@ -17,7 +17,8 @@ struct InstanceDescription {
   InstanceId id;
   std::string name;
   std::vector<ModelId> models;          // served now (residents that are ready)
-  std::optional<int> slots;             // requests it runs at once, where the engine or the operator says
+  std::optional<int> slots;             // requests it runs at once, where the engine says
+  std::optional<int> max_in_flight;     // the operator's word: never more, no allowance on top
   std::optional<Tokens> kv_capacity;    // where the engine says
   std::optional<Tokens> context_length; // of one request
   bool reports_waiting = false;         // its metrics tell queued requests: concurrency is found by raising load

@@ -18,6 +18,17 @@ TEST(Governor, AStatedNumberIsTaken) {
   EXPECT_EQ(g.on_stats({.running = 4, .waiting = 0}, 4, {}), Change::none);
 }
 
+TEST(Governor, TheOperatorsNumberIsNeverExceeded) {
+  Governor g;
+  const DispatchParameters p;
+  g.describe({.max_in_flight = 3, .reports_waiting = true}, p);
+  EXPECT_EQ(g.limit() + g.allowance(), 3);
+  g.describe({.slots = 4, .max_in_flight = 5}, p);
+  EXPECT_EQ(g.limit() + g.allowance(), 5);
+  g.describe({.slots = 4, .max_in_flight = 2}, p);
+  EXPECT_EQ(g.limit() + g.allowance(), 2);
+}
+
 TEST(Governor, RaisesWhileTheEngineReportsNoWaitingAndWorkIsHeldBack) {
   Governor g;
   const DispatchParameters p;
