@@ -19,6 +19,8 @@ add_compile_options(-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wnon-virtual
                     -ffp-contract=off -fno-omit-frame-pointer)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   add_compile_options(-Wno-restrict)  # GCC 12 sees overlaps in std::string's own concatenation (bug 105651)
+else()
+  add_compile_options(-Wno-deprecated-declarations)  # libstdc++ 12 sorts stably by a function it deprecated itself
 endif()
 if(QLM_SANITIZE)
   add_compile_options(-fsanitize=${QLM_SANITIZE} -fno-sanitize-recover=all)
