@@ -24,10 +24,10 @@ enum Exit { done = 0, failed = 1, wrong_usage = 2, not_whole = 3, interrupted = 
 
 struct Arguments {
   std::string url, trace, label, models, class_map, endpoint = "chat", api_key_file, lengths = "sharegpt";
-  std::string json, html, csv, title = "QLM bench", default_class, timeout = "2m", duration, step = "4s";
+  std::string json, html, csv, title = "QLM bench", default_class, timeout = "2m", duration, step = "4s", warm_up;
   std::vector<std::string> slos, busy_from, compare;
   double speed = 1, rate_factor = 1, bytes_per_token = 4;
-  int concurrency = 1024;
+  int concurrency = 1024, fixed_concurrency = 0;
   std::uint64_t seed = 1;
   bool slo_headers = false, keep_eos = false, strict = false, quiet = false;
 };
@@ -41,7 +41,7 @@ struct Plan {
   std::map<std::string, std::string> class_map;
   std::vector<Target> engines;
   std::vector<workload::WeightedModel> models;
-  Duration timeout{}, measure{};
+  Duration timeout{}, measure{}, warm_up{};
   workload::Trace trace;
 };
 
@@ -90,11 +90,14 @@ Result<Plan> plan_of(const Arguments& a) {
     if (!models) return std::unexpected(models.error());
     plan.models = std::move(*models);
   }
-  for (const auto& [text, into] : {std::pair(&a.timeout, &plan.timeout), std::pair(&a.step, &plan.measure)}) {
+  for (const auto& [text, into] : {std::pair(&a.timeout, &plan.timeout), std::pair(&a.step, &plan.measure),
+                                   std::pair(&a.warm_up, &plan.warm_up)}) {
+    if (text->empty()) continue;
     const auto duration = workload::parse_duration(*text);
     if (!duration) return std::unexpected(duration.error());
     *into = *duration;
   }
+  if (a.warm_up.empty()) plan.warm_up = plan.measure / 2;
   if (!a.api_key_file.empty()) {
     std::ifstream file(a.api_key_file);
     std::string api_key;
@@ -238,11 +241,13 @@ int measure_engine(const Arguments& a, Plan plan) {
   if (const auto named = name_models(loop, *client, a, plan); !named) return complain(named.error(), failed);
   const auto& model = plan.models.front().name;
   auto* out = people(a);
-  fmt::print(out, "measuring {} at {}, {} requests; the load doubles until throughput stops growing\n\n"
-                  "concurrency  output tokens/s  failed\n", model, plan.target.text, a.lengths);
+  fmt::print(out, "measuring {} at {}, {} requests; {}\n\nconcurrency  output tokens/s  failed\n", model, plan.target.text,
+             a.lengths, a.fixed_concurrency > 0 ? "one load" : "the load doubles until throughput stops growing");
+  const int first = a.fixed_concurrency > 0 ? a.fixed_concurrency : std::min(8, a.concurrency);
+  const int most = a.fixed_concurrency > 0 ? a.fixed_concurrency : a.concurrency;
   Saturation saturation(loop, *client,
-                        {plan.target, model, plan.style, plan.fields, *lengths, a.speed, std::min(8, a.concurrency),
-                         a.concurrency, plan.measure / 2, plan.measure, 0.03, a.seed});
+                        {plan.target, model, plan.style, plan.fields, *lengths, a.speed, first, most,
+                         plan.warm_up, plan.measure, 0.03, a.seed});
   bool stopped = false;
   loop.on_signals({SIGINT, SIGTERM}, [&](int) {
     stopped = true;
@@ -327,6 +332,8 @@ int run(int argc, char** argv) {
   app.add_option("--compare", a.compare, "results (--json) to put side by side")->group("What to write");
   app.add_option("--lengths", a.lengths, "of the requests: a table of qlm workload, or PROMPT/OUTPUT")->capture_default_str()->group("Measuring an engine");
   app.add_option("--max-concurrency", a.concurrency, "go no further")->check(CLI::Range(1, 100'000))->capture_default_str()->group("Measuring an engine");
+  app.add_option("--concurrency", a.fixed_concurrency, "measure at this one only")->check(CLI::Range(1, 100'000))->group("Measuring an engine");
+  app.add_option("--warm-up", a.warm_up, "before each step is measured (default: half of --step)")->group("Measuring an engine");
   app.add_option("--step", a.step, "how long each step is measured")->capture_default_str()->group("Measuring an engine");
   app.footer(footer);
   try {

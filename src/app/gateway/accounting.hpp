@@ -20,6 +20,8 @@ class Accounting {
   static Result<std::unique_ptr<Accounting>> open(const std::string& target, std::string_view version);
 
   void finished(const observe::RequestRecord& record);
+  void request_resided(Duration residence) { metrics_.request_resided(residence); }
+  void chunk_resided(Duration residence) { metrics_.chunk_resided(residence); }
   void reloaded(bool good, UnixTime at);
   std::string metrics_text(const Controller& controller, const Registry& registry, const Fleet& fleet, Instant now) const;
 

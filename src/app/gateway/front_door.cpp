@@ -39,7 +39,7 @@ FrontDoor::FrontDoor(net::Loop& loop, net::HttpClient& client, ControllerHost& h
       fleet_(fleet),
       registry_(registry),
       accounting_(accounting),
-      services_{loop, client, host, fleet},
+      services_{loop, client, host, fleet, [&accounting](Duration residence) { accounting.request_resided(residence); }},
       // Larger than any id of a former run, so that an old id never names a new request.
       last_id_(static_cast<std::uint64_t>(loop.wall().time_since_epoch() / 1ms) << 20),
       keep_alive_timer_(loop) {

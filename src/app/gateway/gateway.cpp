@@ -104,6 +104,7 @@ Result<std::unique_ptr<Gateway>> Gateway::start(net::Loop& loop, const config::C
                                         [parts](std::shared_ptr<net::Exchange> exchange) { parts->door.handle(std::move(exchange)); });
   if (!server) return std::unexpected(server.error());
   parts->server = std::move(*server);
+  parts->server->on_written([parts](Duration residence) { parts->accounting->chunk_resided(residence); });
 
   AdminSources sources;
   sources.ready = [gateway = gateway.get()] { return gateway->ready(); };

@@ -45,7 +45,10 @@ Relay::Relay(ControllerHost& host, net::HttpClient& client, AttemptKey key, std:
 
 Relay::~Relay() = default;
 
-void Relay::on_sent(Instant) { host_.feed(event::Sent{key_, streamed_}); }
+void Relay::on_sent(Instant first_byte_written) {
+  host_.feed(event::Sent{key_, streamed_});
+  sink_.request_sent(first_byte_written);
+}
 
 void Relay::on_head(const http::ResponseHead& head) {
   status_ = head.status;
@@ -57,6 +60,7 @@ void Relay::on_head(const http::ResponseHead& head) {
 
 void Relay::on_body(std::string_view bytes) {
   if (over_) return;
+  sink_.engine_spoke(host_.loop().now());
   switch (reading_) {
     case Reading::stream:
     case Reading::fold: return read_events(bytes);

@@ -27,6 +27,9 @@ struct RelayEnd {
 // Who hears the answer.
 struct ReplySink {
   virtual ~ReplySink() = default;
+  virtual void request_sent(Instant first_byte_written) = 0;
+  // What is handed on from here until the next call was read from the engine now.
+  virtual void engine_spoke(Instant at) = 0;
   // A stream: begun at its first content, then bytes as the engine sent them.
   virtual void reply_begin(int status, const http::Fields& fields) = 0;
   virtual void reply_bytes(std::string_view bytes) = 0;

@@ -35,6 +35,7 @@ RequestSession::RequestSession(SessionServices& services, Request request)
       trusted_(request.trusted),
       record_(std::move(request.record)),
       arrived_(exchange_->received_at()),
+      admitted_(arrived_),
       stall_(services.loop) {}
 
 void RequestSession::start() {
@@ -49,7 +50,10 @@ void RequestSession::start() {
 
 // -- what the controller wants
 
-void RequestSession::admitted(const action::Admitted& action) { record_.estimate = action.wait; }
+void RequestSession::admitted(const action::Admitted& action) {
+  record_.estimate = action.wait;
+  admitted_ = services_.loop.now();
+}
 
 void RequestSession::dispatch(const action::Dispatch& action) {
   const auto upstream = services_.fleet.upstream(action.instance);
@@ -137,6 +141,15 @@ http::Fields RequestSession::own_fields() const {
   if (!record_.instance.empty()) fields.add("x-qlm-instance", record_.instance);
   if (!removed_.empty()) fields.add("x-qlm-removed", removed_);
   return fields;
+}
+
+void RequestSession::request_sent(Instant first_byte_written) {
+  if (!services_.on_residence || !dispatched_) return;
+  services_.on_residence((admitted_ - arrived_) + (first_byte_written - *dispatched_));
+}
+
+void RequestSession::engine_spoke(Instant at) {
+  if (!answered_) exchange_->made_of_bytes_read(at);
 }
 
 void RequestSession::reply_begin(int status, const http::Fields& fields) {

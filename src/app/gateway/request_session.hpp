@@ -2,6 +2,7 @@
 // decides, the relay, who talks to an engine, and the client, who may leave at any time.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,6 +23,7 @@ struct SessionServices {
   net::HttpClient& client;
   ControllerHost& host;
   Fleet& fleet;
+  std::function<void(Duration)> on_residence = {};  // of each request, outside the queue, until its first byte went upstream
   std::size_t stream_buffer = 1 << 20;  // unsent bytes of one stream, beyond which its engine is not read
   Duration client_stall = 30s;          // a client that takes nothing for this long is cancelled
 };
@@ -56,6 +58,8 @@ class RequestSession final : public std::enable_shared_from_this<RequestSession>
   const observe::RequestRecord& record() const { return record_; }  // complete after reject() or finish()
 
  private:
+  void request_sent(Instant first_byte_written) override;
+  void engine_spoke(Instant at) override;
   void reply_begin(int status, const http::Fields& fields) override;
   void reply_bytes(std::string_view bytes) override;
   void reply_whole(int status, const http::Fields& fields, std::string body) override;
@@ -76,6 +80,7 @@ class RequestSession final : public std::enable_shared_from_this<RequestSession>
   bool trusted_;
   observe::RequestRecord record_;
   Instant arrived_;                    // its last byte was read
+  Instant admitted_;                   // the controller had decided about it
   std::optional<Instant> dispatched_;  // the last attempt
   std::optional<Instant> first_byte_;  // of content, towards the client
   std::string engine_error_;           // the last attempt's, in the engine's words

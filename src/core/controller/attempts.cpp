@@ -57,7 +57,21 @@ void Controller::State::on(const event::FirstToken& e) {
   if (r.attempt != e.key.attempt || r.state != RequestState::dispatched) return;
   r.state = RequestState::streaming;
   record({.decision = Decision::first_token, .request = r.request.id, .instance = entry.instance, .attempt = r.attempt});
-  if (i) instance_worked(*i);
+  if (!i) return;
+  instance_worked(*i);
+  if (const int in_flight = ledger.account(entry.instance).slots; i->governor.starting(in_flight, configuration->dispatch)) {
+    limit_changed(*i, i->governor.on_first_token(oldest_unstarted(*i), in_flight, configuration->dispatch));
+  }
+}
+
+Duration Controller::State::oldest_unstarted(const InstanceRecord& i) const {
+  Duration oldest{};
+  for (auto at = ledger.account(i.description.id).first; at != Ledger::none; at = ledger[at].next) {
+    const LedgerEntry& entry = ledger[at];
+    const bool unstarted = entry.streamed && entry.state == LedgerEntry::State::queued_at_engine;
+    if (unstarted) oldest = std::max(oldest, now - entry.dispatched);
+  }
+  return oldest;
 }
 
 void Controller::State::on(const event::Progress& e) {

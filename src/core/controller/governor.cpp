@@ -3,6 +3,12 @@
 #include <algorithm>
 
 namespace qlm {
+namespace {
+
+constexpr Duration settled = 1500ms;  // waiting for this long is no burst; below the 2 s between two readings
+constexpr Duration overdue = 500ms;   // without a first token, while others start: it stands in the engine's queue
+
+}  // namespace
 
 void Governor::describe(const InstanceDescription& instance, const DispatchParameters& parameters) {
   if (instance.max_in_flight) {
@@ -32,27 +38,46 @@ Governor::Change Governor::set(int limit) {
   return change;
 }
 
-Governor::Change Governor::on_stats(const InstanceStats& stats, int in_flight, const DispatchParameters& parameters) {
+// Whether the engine is known to take no more than `ceiling_`, which may have been seen under another load than ours:
+// below it there is nothing to fear.
+int Governor::known_to_fit(const DispatchParameters& parameters) const {
+  return ceiling_ == 0 ? parameters.limit_max : std::min(ceiling_, parameters.limit_max);
+}
+
+bool Governor::starting(int in_flight, const DispatchParameters& parameters) const {
+  return source_ == Source::waiting_gauge && in_flight * 2 > limit_ && limit_ < known_to_fit(parameters);
+}
+
+Governor::Change Governor::on_first_token(Duration oldest_unstarted, int in_flight, const DispatchParameters& parameters) {
+  if (!starting(in_flight, parameters) || oldest_unstarted > overdue) return Change::none;
+  return set(std::max(limit_, std::min(in_flight * 2, known_to_fit(parameters))));
+}
+
+Governor::Change Governor::on_stats(const InstanceStats& stats, Instant now, int in_flight,
+                                    const DispatchParameters& parameters) {
   if (source_ != Source::waiting_gauge) return Change::none;
   const bool was_full = full_since_last_;
   full_since_last_ = false;
-  // A burst waits for a step or two in any engine; only what still waits at the next reading is a full engine.
-  const int tolerated = std::max(parameters.allowance, stats.running / 20);
-  if (stats.waiting > tolerated) {
+  // A burst waits for a step or two in any engine; only what waits on is a full engine.
+  if (stats.waiting > parameters.allowance + stats.running / 64) {
     readings_calm_ = 0;
-    if (++readings_waiting_ < 2) return Change::none;
-    readings_waiting_ = 0;
+    if (!waiting_since_) waiting_since_ = now;
+    if (now - *waiting_since_ < settled) return Change::none;
+    waiting_since_.reset();
+    steps_beyond_ = 0;
     ceiling_ = std::max(1, stats.running) + parameters.allowance;
     return set(std::min(limit_, ceiling_));
   }
-  readings_waiting_ = 0;
-  ++readings_calm_;
+  waiting_since_.reset();
   if (!was_full || in_flight * 10 < limit_ * 9) return Change::none;
-  if (ceiling_ == 0) return set(std::min(limit_ * 2, parameters.limit_max));
-  // What fits depends on the lengths in flight: probe upwards slowly, never stay low for ever.
+  if (const int fits = known_to_fit(parameters); limit_ < fits) return set(std::min(limit_ * 2, fits));
+  // What fits depends on the lengths in flight, too. While the allowance stands waiting the engine is full; when
+  // nothing does, probe beyond the ceiling, by small steps at first.
+  readings_calm_ = stats.waiting == 0 ? readings_calm_ + 1 : 0;
   if (readings_calm_ < 2) return Change::none;
   readings_calm_ = 0;
-  return set(std::min(limit_ + std::max(1, limit_ / 16), parameters.limit_max));
+  const int step = std::max(1, limit_ / 16) << std::min(steps_beyond_++, 4);
+  return set(std::min(limit_ + step, parameters.limit_max));
 }
 
 Governor::Change Governor::on_tokens(Tokens tokens, Instant now, int in_flight, const DispatchParameters& parameters) {
@@ -88,6 +113,7 @@ Governor::Change Governor::on_tokens(Tokens tokens, Instant now, int in_flight, 
 Governor::Change Governor::on_refused(int in_flight) {
   if (source_ == Source::stated) return Change::none;
   ceiling_ = std::max(1, in_flight);
+  steps_beyond_ = 0;
   readings_calm_ = 0;
   return set(std::min(limit_, ceiling_));
 }

@@ -1,6 +1,10 @@
 // How many requests an instance is given at once (architecture, section 8). Three sources, best first: a number the
 // engine or the operator states; the engine's own waiting gauge (raise what is in flight until it reports waiting, then
 // hold just below); else throughput (grow while more in flight brings more tokens).
+//
+// The gauge may be read every 2 s only, too seldom to find a limit of hundreds in the first seconds of load. Until the
+// gauge has shown waiting, each first token that comes while none is overdue says that what is in flight runs, and that
+// twice as much may be tried: the slow start of TCP, with first tokens for acknowledgements.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +29,11 @@ class Governor {
   int allowance() const { return allowance_; }
 
   // `in_flight` at the moment of the reading.
-  Change on_stats(const InstanceStats& stats, int in_flight, const DispatchParameters& parameters);
+  Change on_stats(const InstanceStats& stats, Instant now, int in_flight, const DispatchParameters& parameters);
+  // Whether first tokens can still raise the limit: whoever asks need not look for overdue ones otherwise.
+  bool starting(int in_flight, const DispatchParameters& parameters) const;
+  // A first token came; the oldest request still without one was sent `oldest_unstarted` ago, zero if there is none.
+  Change on_first_token(Duration oldest_unstarted, int in_flight, const DispatchParameters& parameters);
   // For engines without a waiting gauge: tokens seen flowing, judged over windows of 2 s.
   Change on_tokens(Tokens tokens, Instant now, int in_flight, const DispatchParameters& parameters);
   // The engine said it was too busy with this many in flight.
@@ -36,15 +44,17 @@ class Governor {
  private:
   enum class Source : std::uint8_t { stated, waiting_gauge, throughput };
   Change set(int limit);
+  int known_to_fit(const DispatchParameters& parameters) const;
 
   Source source_ = Source::throughput;
   bool described_ = false;
   int limit_ = 1;
   int allowance_ = 0;
   bool full_since_last_ = false;
-  int readings_waiting_ = 0;       // in a row
-  int readings_calm_ = 0;          // in a row, since the last lowering
-  int ceiling_ = 0;                // where waiting was last seen; approached by small steps, 0: not found yet
+  std::optional<Instant> waiting_since_;  // in all readings since then
+  int readings_calm_ = 0;          // in a row, full and with nothing waiting
+  int ceiling_ = 0;                // where waiting was last seen; exceeded by small steps only, 0: not found yet
+  int steps_beyond_ = 0;           // above the ceiling with nothing waiting
   Instant window_start_ = Instant::min();
   Tokens window_tokens_{0};
   bool trying_ = false;            // the window under way is the first at a raised limit

@@ -83,7 +83,7 @@ void Controller::State::on(const event::StatsRead& e) {
   InstanceRecord* i = instance(e.instance);
   if (!i) return;
   i->stats_at = now;
-  limit_changed(*i, i->governor.on_stats(e.stats, ledger.account(e.instance).slots, configuration->dispatch));
+  limit_changed(*i, i->governor.on_stats(e.stats, now, ledger.account(e.instance).slots, configuration->dispatch));
 }
 
 void Controller::State::on(const event::Share& e) {

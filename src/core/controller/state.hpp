@@ -170,6 +170,7 @@ struct Controller::State {
   void on(const event::SlotReleased& e);
   void requeue_or_fail(Index index);
   void learn(const RequestRecord& r, const event::Ended& e);
+  Duration oldest_unstarted(const InstanceRecord& i) const;
   void ask_abort(Index index, action::AbortWhy why);
   void account_busy(ModelRecord& m, int change);
   void account_busy(InstanceRecord& i, int slots_before);

@@ -32,7 +32,7 @@ struct QueueLimits {
 };
 
 struct DispatchParameters {
-  int initial_limit = 32;             // in flight at an instance that does not tell its concurrency
+  int initial_limit = 8;              // in flight at an instance that does not tell its concurrency
   int initial_limit_generic = 4;      // the same where not even waiting requests are told
   int limit_max = 4096;
   int allowance = 2;                  // queued at the engine beyond what it runs, against bubbles

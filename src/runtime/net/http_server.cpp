@@ -27,6 +27,7 @@ struct Shared {
   HttpServer::Handler handler;
   std::shared_ptr<BodyBudget> bodies;
   std::unordered_set<std::shared_ptr<Connection>> connections;
+  std::function<void(Duration)> on_written;
   bool draining = false;
 };
 
@@ -80,6 +81,7 @@ class ServerExchange final : public Exchange {
   void write(std::string_view bytes) override;
   void finish() override;
   void abort() override;
+  void made_of_bytes_read(Instant at) override;
   bool begun() const override { return begun_; }
   Bytes unsent() const override;
   void on_gone(Loop::Task task) override;
@@ -140,6 +142,11 @@ class Connection final : public Socket::Handler, public std::enable_shared_from_
     end_with(&Socket::abort);
   }
 
+  // What was written for earlier bytes has left, or is still here and older.
+  void made_of_bytes_read(Instant at) {
+    if (socket_->unsent() == Bytes{0}) oldest_unwritten_ = at;
+  }
+
   void tell_drained() {
     const auto alive = shared_from_this();
     if (exchange_ && socket_->unsent() == Bytes{0}) exchange_->drained();
@@ -179,7 +186,12 @@ class Connection final : public Socket::Handler, public std::enable_shared_from_
     if (exchange_) std::exchange(exchange_, nullptr)->gone(true);
   }
 
-  void on_drained() override { tell_drained(); }
+  void on_drained() override {
+    if (const Instant since = std::exchange(oldest_unwritten_, never); since != never && shared_->on_written) {
+      shared_->on_written(loop().now() - since);
+    }
+    tell_drained();
+  }
 
   // ---- reading requests
 
@@ -335,6 +347,7 @@ class Connection final : public Socket::Handler, public std::enable_shared_from_
   std::size_t head_seen_ = 0;
   std::size_t head_tried_ = 0;
   Instant first_byte_{};
+  Instant oldest_unwritten_ = never;
   http::RequestHead head_;
   http::ChunkedDecoder chunks_;
   std::shared_ptr<Body> body_;
@@ -402,6 +415,10 @@ void ServerExchange::abort() {
   if (const auto connection = std::exchange(connection_, nullptr)) connection->aborted();
 }
 
+void ServerExchange::made_of_bytes_read(Instant at) {
+  if (connection_) connection_->made_of_bytes_read(at);
+}
+
 void ServerExchange::complete() {
   gone_task_ = nullptr;
   drained_task_ = nullptr;
@@ -448,6 +465,7 @@ class Server final : public HttpServer {
   void listen(std::unique_ptr<Listener> listener) { listener_ = std::move(listener); }
   std::uint16_t port() const override { return listener_->port(); }
   std::size_t connections() const override { return shared_->connections.size(); }
+  void on_written(std::function<void(Duration)> tell) override { shared_->on_written = std::move(tell); }
   void drain() override {
     shared_->draining = true;
     listener_->stop();
@@ -476,7 +494,8 @@ Result<std::unique_ptr<HttpServer>> HttpServer::listen(Loop& loop, const Address
                                                 .refusal_body = std::move(refusal_body),
                                                 .handler = std::move(handler),
                                                 .bodies = std::make_shared<BodyBudget>(limits.bodies_in_flight),
-                                                .connections = {}});
+                                                .connections = {},
+                                                .on_written = {}});
   auto listener = Listener::open(loop, address, [shared](auto socket) { Server::accept(shared, std::move(socket)); });
   if (!listener) return std::unexpected(listener.error());
   auto server = std::make_unique<Server>(std::move(shared));

@@ -51,6 +51,8 @@ class Exchange {
   virtual void write(std::string_view bytes) = 0;
   virtual void finish() = 0;
   virtual void abort() = 0;
+  // What is written from now on was made of bytes read at `at`; see HttpServer::on_written.
+  virtual void made_of_bytes_read(Instant at) = 0;
 
   virtual bool begun() const = 0;     // a status line went out
   virtual Bytes unsent() const = 0;   // written here, not yet taken by the kernel
@@ -71,6 +73,9 @@ class HttpServer {
   virtual ~HttpServer() = default;
   virtual std::uint16_t port() const = 0;
   virtual std::size_t connections() const = 0;
+  // Told how long the oldest of the bytes that just left were in the house: from their being read, as the exchange
+  // said, to the kernel's taking the last byte queued with them. Not told of the bytes before a connection is closed.
+  virtual void on_written(std::function<void(Duration)> tell) = 0;
   // No new connections; idle ones close now, busy ones after their answer ("Connection: close").
   virtual void drain() = 0;
 };

@@ -27,6 +27,7 @@ const Buckets e2e_buckets{0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 
 // Its queue-time bounds are those of E2E; ours begin lower, since an idle QLM holds a request for microseconds.
 const Buckets wait_buckets{0.001, 0.01, 0.1, 0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60,
                            120, 240, 480, 960, 1920, 7680};
+const Buckets residence_buckets{0.00005, 0.0001, 0.0002, 0.0003, 0.0005, 0.00075, 0.001, 0.002, 0.005, 0.01, 0.1, 1};
 const Buckets ratio_buckets{0.1, 0.25, 0.5, 0.75, 0.9, 1, 1.1, 1.25, 1.5, 2, 3, 5, 10};
 
 template <class Metric>
@@ -87,6 +88,11 @@ struct Metrics::Impl {
   Histograms& tpot = family<prometheus::Histogram>(registry, "qlm_tpot_duration_seconds", "Time per output token after the first.");
   Histograms& e2e = family<prometheus::Histogram>(registry, "qlm_e2e_duration_seconds", "Arrival to end, of completed requests.");
   Histograms& wait_ratio = family<prometheus::Histogram>(registry, "qlm_wait_estimate_ratio", "Actual wait over the expected one.");
+  Histograms& residence = family<prometheus::Histogram>(
+      registry, "qlm_residence_duration_seconds",
+      "What QLM adds: a request's last byte read to its first written upstream, without its wait; a chunk's read to written.");
+  prometheus::Histogram& request_residence = residence.Add({{"part", "request"}}, residence_buckets);
+  prometheus::Histogram& chunk_residence = residence.Add({{"part", "chunk"}}, residence_buckets);
   Gauges& build_info = family<prometheus::Gauge>(registry, "qlm_build_info", "1; the version is the label.");
   prometheus::Gauge& reload_successful =
       family<prometheus::Gauge>(registry, "qlm_config_last_reload_successful", "1 when the last reload was taken.").Add({});
@@ -167,6 +173,9 @@ void Metrics::request_finished(const RequestRecord& record) {
   if (dispatched) count("prompt", record.prompt_tokens);
   count("output", record.output_tokens);
 }
+
+void Metrics::request_resided(Duration residence) { impl_->request_residence.Observe(seconds(residence)); }
+void Metrics::chunk_resided(Duration residence) { impl_->chunk_residence.Observe(seconds(residence)); }
 
 void Metrics::config_reloaded(bool successful, UnixTime at) {
   impl_->reload_successful.Set(successful ? 1 : 0);

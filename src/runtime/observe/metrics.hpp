@@ -46,6 +46,10 @@ class Metrics {
   ~Metrics();
 
   void request_finished(const RequestRecord& record);
+  // How long QLM itself held what it passes on: a request from its last byte read to its first byte written upstream,
+  // its wait in the queue left out; a chunk of an answer from read to written.
+  void request_resided(Duration residence);
+  void chunk_resided(Duration residence);
   void config_reloaded(bool successful, UnixTime at);  // a failed one leaves the timestamp of the last good one
 
   // The text format, version 0.0.4; serve it as `content_type`.
