@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -23,6 +24,18 @@ json::value oracle(std::string_view text, json::error_code& error) {
   json::parse_options options;
   options.max_depth = max_json_depth;
   return json::parse(text, error, {}, options);
+}
+
+// Boost.JSON 1.81 reads a long fraction differently by how many bytes follow it: 81.2036854236854775809 is two doubles.
+bool same(const json::value& a, const json::value& b) {
+  if (a.kind() != b.kind()) return false;
+  if (a.is_double()) return std::abs(a.get_double() - b.get_double()) <= 1e-12 * std::abs(b.get_double());
+  if (a.is_array()) return std::ranges::equal(a.get_array(), b.get_array(), same);
+  if (!a.is_object()) return a == b;
+  return a.get_object().size() == b.get_object().size() && std::ranges::all_of(a.get_object(), [&](const auto& member) {
+    const json::value* other = b.get_object().if_contains(member.key());
+    return other && same(member.value(), *other);
+  });
 }
 
 void check_patched(const std::shared_ptr<const RequestFacts>& facts, json::object expected, unsigned choice) {
@@ -53,7 +66,7 @@ void check_patched(const std::shared_ptr<const RequestFacts>& facts, json::objec
   json::error_code error;
   const json::value written = oracle(out.str(), error);
   REQUIRE(!error);
-  REQUIRE(written == json::value(std::move(expected)));
+  REQUIRE(same(written, expected));
 }
 
 }  // namespace
