@@ -29,9 +29,10 @@ json::value oracle(std::string_view text, json::error_code& error) {
 // Boost.JSON 1.81 reads a long fraction differently by how many bytes follow it: 81.2036854236854775809 is two doubles.
 bool same(const json::value& a, const json::value& b) {
   if (a.kind() != b.kind()) return false;
+  if (a == b) return true;
   if (a.is_double()) return std::abs(a.get_double() - b.get_double()) <= 1e-12 * std::abs(b.get_double());
   if (a.is_array()) return std::ranges::equal(a.get_array(), b.get_array(), same);
-  if (!a.is_object()) return a == b;
+  if (!a.is_object()) return false;
   return a.get_object().size() == b.get_object().size() && std::ranges::all_of(a.get_object(), [&](const auto& member) {
     const json::value* other = b.get_object().if_contains(member.key());
     return other && same(member.value(), *other);
