@@ -103,6 +103,14 @@ void FrontDoor::accept(const Shared& exchange, const TenantFacts& tenant) {
   const auto model = registry_.find_model(facts->model);
   if (!model) return turn_away(*exchange, unknown_model(facts->model), &tenant, facts->model);
 
+  const auto longest = registry_.longest_output(*model);
+  if (longest && facts->max_tokens && *facts->max_tokens > *longest) {
+    return turn_away(*exchange, {RefusalReason::bad_request,
+                                 fmt::format("It asks for up to {} output tokens; '{}' allows {} (models.{}.max_output_tokens).",
+                                             facts->max_tokens->count, facts->model, longest->count, registry_.model_name(*model)),
+                                 "max_tokens", {}}, &tenant, facts->model);
+  }
+
   const http::Fields& fields = exchange->head().fields;
   const auto stated = openai::stated_slo(fields, *facts, loop_.wall());
   if (!stated) return turn_away(*exchange, stated.error(), tenant);

@@ -39,7 +39,9 @@ Tenant limits_of(const config::Tenant& from) {
   Tenant to;
   to.name = from.name;
   if (from.limits.in_flight) to.limits.in_flight = static_cast<int>(std::min<std::int64_t>(*from.limits.in_flight, 1 << 30));
-  if (from.limits.tokens) to.limits.tokens_per_minute = Tokens{static_cast<std::int64_t>(from.limits.tokens->per_second() * 60)};
+  to.limits.queued = from.limits.queued;
+  if (from.limits.tokens) to.limits.tokens = {from.limits.tokens->amount.count, from.limits.tokens->per};
+  if (from.limits.requests) to.limits.requests = {from.limits.requests->amount.count, from.limits.requests->per};
   return to;
 }
 
@@ -72,8 +74,11 @@ bool TenantFacts::may_use(ClassId service_class) const {
 void Registry::apply(const config::Configuration& configuration) {
   limits_ = configuration.limits;
   policy_ = configuration.policy;
+  longest_outputs_.clear();
   for (const config::Model& model : configuration.models) {
-    models_.alias(model.served_as, models_.give(model.name));
+    const ModelId id = models_.give(model.name);
+    models_.alias(model.served_as, id);
+    if (model.max_output_tokens) longest_outputs_.emplace(id, *model.max_output_tokens);
   }
   apply_classes(configuration.classes);
   apply_tenants(configuration.tenants);
@@ -144,6 +149,11 @@ ModelId Registry::model_of_engine(const engines::Model& model) {
   models_.alias(model.id, *id);
   for (const std::string& alias : model.aliases) models_.alias(alias, *id);
   return *id;
+}
+
+std::optional<Tokens> Registry::longest_output(ModelId id) const {
+  const auto found = longest_outputs_.find(id);
+  return found == longest_outputs_.end() ? std::nullopt : std::optional(found->second);
 }
 
 std::optional<ClassId> Registry::find_class(std::string_view name) const {

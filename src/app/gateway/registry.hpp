@@ -2,6 +2,7 @@
 // configuration made from the operator's.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,6 +39,7 @@ class Registry {
   // The model an engine speaks of: the configured one that is served under this name, else one named as the engine does.
   ModelId model_of_engine(const engines::Model& model);
   const std::string& model_name(ModelId id) const { return models_.name(id); }
+  std::optional<Tokens> longest_output(ModelId id) const;  // that a client may ask for; nothing: as long as the engine can
   const std::vector<std::string>& model_names() const { return models_.all(); }
 
   // -- classes
@@ -67,6 +69,7 @@ class Registry {
   };
 
   Names<ModelId> models_;
+  std::map<ModelId, Tokens> longest_outputs_;
   Names<ClassId> class_names_;
   Names<TenantId> tenant_names_;
   Names<InstanceId> instances_;

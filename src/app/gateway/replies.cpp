@@ -44,8 +44,12 @@ Words words_of(const action::Reject& reject, const RefusalContext& c) {
       return {RefusalReason::tenant_limit, fmt::format("Tenant '{}' holds its whole share of the queue (limits.tenant_share). Retry when some of its requests are done.", c.tenant)};
     case Reason::tenant_in_flight:
       return {RefusalReason::tenant_limit, fmt::format("Tenant '{}' has as many requests in the system as it may (its limits.in_flight). Retry when one is done.", c.tenant)};
-    case Reason::tenant_rate:
+    case Reason::tenant_queued:
+      return {RefusalReason::tenant_limit, fmt::format("Tenant '{}' has as many requests waiting as it may (its limits.queued). Retry when one is served.", c.tenant)};
+    case Reason::tenant_tokens:
       return {RefusalReason::tenant_rate, fmt::format("Tenant '{}' used up its tokens for now (its limits.tokens). Retry later.", c.tenant)};
+    case Reason::tenant_requests:
+      return {RefusalReason::tenant_rate, fmt::format("Tenant '{}' sent as many requests as it may for now (its limits.requests). Retry later.", c.tenant)};
     case Reason::slo_unreachable:
       return {RefusalReason::slo_unreachable, fmt::format("No instance can serve '{}' within the SLO asked for{}. Retry later or ask for a looser SLO.", c.model, expected(reject.wait))};
     case Reason::wait_too_long:

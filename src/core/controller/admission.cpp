@@ -18,15 +18,46 @@ Duration Controller::State::spread(RequestId id, Duration base) const {
   return clamped + Duration{clamped.count() / 4 / (1 << 24) * static_cast<std::int64_t>(scrambled)};
 }
 
-bool Controller::State::refill(TenantRecord& t, Tokens per_minute) const {
-  const double full = static_cast<double>(per_minute.count);
-  if (t.filled == Instant::min()) {
-    t.bucket = full;
-  } else {
-    t.bucket = std::min(full, t.bucket + seconds(now - t.filled) * full / 60.0);
+void TokenBucket::refill(const RateLimit& limit, Instant now) {
+  const auto full = static_cast<double>(limit.amount);
+  left = filled == Instant::min() ? full : std::min(full, left + full * (seconds(now - filled) / seconds(limit.per)));
+  filled = now;
+}
+
+Duration TokenBucket::until_there_is(double cost, const RateLimit& limit) const {
+  const auto full = static_cast<double>(limit.amount);
+  const double missing = std::min(cost, full) - left;
+  return missing <= 0 ? Duration{} : duration_from_seconds(missing / std::max(full, 1e-9) * seconds(limit.per));
+}
+
+std::optional<action::Reject> Controller::State::refusal_by_tenant_limits(const RequestDescription& r, Duration turnover) {
+  const auto no = [&](Reason reason, Duration retry_after) {
+    return action::Reject{r.id, Outcome::rejected, reason, spread(r.id, retry_after), std::nullopt};
+  };
+  const QueueLimits& limits = configuration->limits;
+  TenantRecord& t = tenant(r.tenant);
+  const double share = limits.tenant_share;
+  if (share < 1 && (static_cast<double>(t.queued + 1) > share * static_cast<double>(limits.requests) ||
+                    static_cast<double>((t.queued_bytes + r.body).count) >
+                        share * static_cast<double>(limits.bytes.count))) {
+    return no(Reason::tenant_queue_share, turnover);
   }
-  t.filled = now;
-  return t.bucket >= full;
+  if (r.tenant.index() >= configuration->tenants.size()) return std::nullopt;
+  const TenantLimits& own = configuration->tenants[r.tenant.index()].limits;
+  if (own.in_flight && t.in_system >= *own.in_flight) return no(Reason::tenant_in_flight, 2s);
+  // What an instance has room for does not wait.
+  if (own.queued && t.queued >= *own.queued && !any_room(r.model)) return no(Reason::tenant_queued, turnover);
+  if (own.requests) {
+    t.requests.refill(*own.requests, now);
+    const Duration left = t.requests.until_there_is(1, *own.requests);
+    if (left > Duration{}) return no(Reason::tenant_requests, left);
+  }
+  if (own.tokens) {
+    t.tokens.refill(*own.tokens, now);
+    const Duration left = t.tokens.until_there_is(static_cast<double>((r.prompt + expected_output(r)).count), *own.tokens);
+    if (left > Duration{}) return no(Reason::tenant_tokens, left);
+  }
+  return std::nullopt;
 }
 
 std::optional<action::Reject> Controller::State::refusal(const RequestDescription& r, std::optional<WaitEstimate> wait) {
@@ -46,26 +77,9 @@ std::optional<action::Reject> Controller::State::refusal(const RequestDescriptio
   if (totals.queued >= limits.requests) return no(Reason::queue_full, spread(r.id, turnover));
   if (totals.queued_bytes + r.body > limits.bytes) return no(Reason::queue_bytes_full, spread(r.id, turnover));
 
-  TenantRecord& t = tenant(r.tenant);
-  const double share = limits.tenant_share;
-  if (share < 1 && (static_cast<double>(t.queued + 1) > share * static_cast<double>(limits.requests) ||
-                    static_cast<double>((t.queued_bytes + r.body).count) >
-                        share * static_cast<double>(limits.bytes.count))) {
-    return no(Reason::tenant_queue_share, spread(r.id, turnover));
-  }
-  if (r.tenant.index() < configuration->tenants.size()) {
-    const TenantLimits& own = configuration->tenants[r.tenant.index()].limits;
-    if (own.in_flight && t.in_system >= *own.in_flight) return no(Reason::tenant_in_flight, spread(r.id, 2s));
-    if (own.tokens_per_minute) {
-      const double cost = static_cast<double>((r.prompt + expected_output(r)).count);
-      const bool full = refill(t, *own.tokens_per_minute);
-      // One request larger than a whole minute's allowance passes when the minute is untouched.
-      if (t.bucket < cost && !full) {
-        const double per_second = static_cast<double>(own.tokens_per_minute->count) / 60.0;
-        const double missing = std::min(cost, static_cast<double>(own.tokens_per_minute->count)) - t.bucket;
-        return no(Reason::tenant_rate, spread(r.id, duration_from_seconds(missing / std::max(per_second, 1e-9))));
-      }
-    }
+  if (auto refused = refusal_by_tenant_limits(r, turnover)) {
+    refused->wait = wait;
+    return refused;
   }
 
   if (!wait) return std::nullopt;
@@ -126,10 +140,13 @@ void Controller::State::admit(const RequestDescription& description, Instant arr
 
   TenantRecord& t = tenant(r.tenant);
   ++t.in_system;
-  if (r.tenant.index() < configuration->tenants.size() &&
-      configuration->tenants[r.tenant.index()].limits.tokens_per_minute && !restored) {
-    record_of.charged = record_of.cost;
-    t.bucket -= static_cast<double>(record_of.cost.count);
+  if (r.tenant.index() < configuration->tenants.size() && !restored) {
+    const TenantLimits& own = configuration->tenants[r.tenant.index()].limits;
+    if (own.requests) t.requests.left -= 1;
+    if (own.tokens) {
+      record_of.charged = record_of.cost;
+      t.tokens.left -= static_cast<double>(record_of.cost.count);
+    }
   }
   record_of.state = RequestState::persisting;
   ++totals.queued;
@@ -227,7 +244,9 @@ void Controller::State::forget(Index index) {
   RequestRecord& r = requests[index];
   if (r.state == RequestState::queued || r.state == RequestState::persisting) dequeue(index);
   if (r.state == RequestState::dispatched || r.state == RequestState::streaming) leave_flight(index);
-  --tenant(r.request.tenant).in_system;
+  TenantRecord& t = tenant(r.request.tenant);
+  --t.in_system;
+  if (r.attempt == no_attempt) t.tokens.left += static_cast<double>(r.charged.count);  // nothing was used
   by_id.erase(r.request.id.value);
   r.state = RequestState::finished;
   r.live = false;

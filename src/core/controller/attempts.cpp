@@ -109,7 +109,7 @@ void Controller::State::settle_tokens(RequestRecord& r, const event::Ended& e) {
   if (r.charged.count == 0) return;
   // The bucket was charged by a guess; what was really used is known now. Without figures the guess stands.
   if (e.prompt.count > 0) {
-    tenant(r.request.tenant).bucket += static_cast<double>((r.charged - e.prompt - e.generated).count);
+    tenant(r.request.tenant).tokens.left += static_cast<double>((r.charged - e.prompt - e.generated).count);
   }
   r.charged = Tokens{0};
 }

@@ -53,12 +53,21 @@ struct ModelRecord {
   Instant busy_from;
 };
 
+// What is left of a rate limit.
+struct TokenBucket {
+  double left = 0;
+  Instant filled = Instant::min();
+
+  void refill(const RateLimit& limit, Instant now);
+  // Zero when `cost` may be taken. One thing larger than the whole bucket may when that is full.
+  Duration until_there_is(double cost, const RateLimit& limit) const;
+};
+
 struct TenantRecord {
   int in_system = 0;
   std::int64_t queued = 0;
   Bytes queued_bytes{0};
-  double bucket = 0;     // tokens left of this minute's
-  Instant filled = Instant::min();
+  TokenBucket tokens, requests;
 };
 
 struct InstanceRecord {
@@ -145,7 +154,7 @@ struct Controller::State {
   void set_times(RequestRecord& r);
   std::int64_t order_key(const RequestRecord& r) const;
   void expire_due();
-  bool refill(TenantRecord& t, Tokens per_minute) const;
+  std::optional<action::Reject> refusal_by_tenant_limits(const RequestDescription& r, Duration turnover);
   Duration spread(RequestId id, Duration base) const;
 
   // dispatch.cpp

@@ -15,9 +15,17 @@ namespace qlm {
 
 enum class Policy : std::uint8_t { fcfs, priority, edf };
 
+// At most `amount` at once, refilled evenly over `per`.
+struct RateLimit {
+  std::int64_t amount = 0;
+  Duration per = 1min;
+};
+
 struct TenantLimits {
   std::optional<int> in_flight;               // queued and running together
-  std::optional<Tokens> tokens_per_minute;    // prompt and generated
+  std::optional<std::int64_t> queued;         // requests waiting
+  std::optional<RateLimit> tokens;            // prompt and generated
+  std::optional<RateLimit> requests;
 };
 
 struct Tenant {

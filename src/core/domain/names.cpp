@@ -42,7 +42,9 @@ std::string_view name(Reason reason) {
     case Reason::queue_bytes_full: return "queue_bytes_full";
     case Reason::tenant_queue_share: return "tenant_queue_share";
     case Reason::tenant_in_flight: return "tenant_in_flight";
-    case Reason::tenant_rate: return "tenant_rate";
+    case Reason::tenant_queued: return "tenant_queued";
+    case Reason::tenant_tokens: return "tenant_tokens";
+    case Reason::tenant_requests: return "tenant_requests";
     case Reason::slo_unreachable: return "slo_unreachable";
     case Reason::wait_too_long: return "wait_too_long";
     case Reason::no_instance: return "no_instance";

@@ -45,7 +45,9 @@ enum class Reason : std::uint8_t {
   queue_bytes_full,    // the queue's byte limit
   tenant_queue_share,  // this tenant holds its share of the queue
   tenant_in_flight,    // this tenant's limit of requests in the system
-  tenant_rate,         // this tenant's tokens a minute
+  tenant_queued,       // this tenant's limit of requests waiting
+  tenant_tokens,       // this tenant's rate of tokens
+  tenant_requests,     // this tenant's rate of requests
   slo_unreachable,     // when_late: reject, and the bound says it cannot be met
   wait_too_long,       // the bound exceeds the patience of the client or of proxies in between
   no_instance,         // no instance that could serve the model has been up for a while

@@ -164,15 +164,53 @@ TEST(Refusal, ATenantsInFlightLimitCountsQueuedAndRunning) {
 
 TEST(Refusal, ATenantsTokenRateRefillsWithTime) {
   auto c = configuration();
-  c->tenants[0].limits.tokens_per_minute = Tokens{1000};
+  c->tenants[0].limits.tokens = {1000, 1min};
   World w(c);
   w.join(100);
   w.arrive({.prompt = 500, .max_output = Tokens{100}});
   const RequestId refused = w.arrive({.prompt = 500, .max_output = Tokens{100}});
   ASSERT_TRUE(w.rejection(refused));
-  EXPECT_EQ(w.rejection(refused)->reason, Reason::tenant_rate);
+  EXPECT_EQ(w.rejection(refused)->reason, Reason::tenant_tokens);
   w.advance(*w.rejection(refused)->retry_after);
   EXPECT_FALSE(w.rejection(w.arrive({.prompt = 500, .max_output = Tokens{100}})));
+}
+
+TEST(Refusal, TokensOfARequestThatLeftTheQueueAreGivenBack) {
+  auto c = configuration();
+  c->tenants[0].limits.tokens = {1000, 1h};
+  World w(c);
+  w.join(1);
+  w.arrive({.prompt = 1, .max_output = Tokens{1}});
+  const RequestId waits = w.arrive({.prompt = 500, .max_output = Tokens{400}});
+  w.feed(event::Cancelled{waits});
+  EXPECT_FALSE(w.rejection(w.arrive({.prompt = 500, .max_output = Tokens{400}})));
+}
+
+TEST(Refusal, ATenantsRequestRateIsABucketAsDeepAsItsPeriod) {
+  auto c = configuration();
+  c->tenants[0].limits.requests = {3, 1h};
+  World w(c);
+  w.join(100);
+  for (int k = 0; k < 3; ++k) {
+    const RequestId id = w.arrive();
+    EXPECT_FALSE(w.rejection(id));
+    w.complete(id);
+  }
+  const RequestId refused = w.arrive();
+  ASSERT_TRUE(w.rejection(refused));
+  EXPECT_EQ(w.rejection(refused)->reason, Reason::tenant_requests);
+  w.advance(20min);
+  EXPECT_FALSE(w.rejection(w.arrive()));
+  EXPECT_TRUE(w.rejection(w.arrive()));
+}
+
+TEST(Refusal, ATenantsLimitOfWaitingRequestsDoesNotTouchWhatRunsAtOnce) {
+  auto c = configuration();
+  c->tenants[0].limits.queued = 1;
+  World w(c);
+  w.join(2);
+  for (int k = 0; k < 3; ++k) EXPECT_FALSE(w.rejection(w.arrive())) << "two run, one waits";
+  EXPECT_EQ(w.rejection(w.arrive())->reason, Reason::tenant_queued);
 }
 
 TEST(Refusal, AModelWithoutAnyInstanceIsRefusedOnlyAfterAGrace) {

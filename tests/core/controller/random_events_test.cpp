@@ -33,7 +33,7 @@ class Chaos {
     c->limits.tenant_share = prng_.chance(0.5) ? 1.0 : 0.6;
     c->dispatch.allowance = static_cast<int>(prng_.below(3));
     if (prng_.chance(0.5)) c->tenants[0].limits.in_flight = 50;
-    if (prng_.chance(0.5)) c->tenants[1].limits.tokens_per_minute = Tokens{100'000};
+    if (prng_.chance(0.5)) c->tenants[1].limits.tokens = {100'000, 1min};
     return c;
   }
 
