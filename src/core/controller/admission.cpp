@@ -208,11 +208,12 @@ void Controller::State::enqueue(Index index) {
     ++t.queued;
     t.queued_bytes += r.request.body;
   }
+  const bool runs_at_once = first_time && any_room(r.request.model);
   r.state = RequestState::queued;
   r.node = forest.insert(m.queue, order_key(r), r.sequence, r.cost, index);
   expiries.set(index, r.expires);
   if (first_time) {
-    const auto wait = any_room(r.request.model) ? std::nullopt : wait_of(r);
+    const auto wait = runs_at_once ? std::nullopt : wait_of(r);
     record({.decision = Decision::admitted, .request = r.request.id, .count = forest.ahead(r.node).count, .wait = wait});
     emit(action::Admitted{r.request.id, wait});
   }
@@ -220,7 +221,10 @@ void Controller::State::enqueue(Index index) {
 
 void Controller::State::dequeue(Index index) {
   RequestRecord& r = requests[index];
-  if (r.node != OrderForest::none) forest.erase(model(r.request.model).queue, r.node);
+  if (r.node != OrderForest::none) {
+    if (forest.ahead(r.node).count <= bypass_max) look_again(r.request.model);
+    forest.erase(model(r.request.model).queue, r.node);
+  }
   r.node = OrderForest::none;
   expiries.clear(index);
   --totals.queued;

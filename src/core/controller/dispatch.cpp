@@ -6,7 +6,6 @@
 namespace qlm {
 namespace {
 
-constexpr int bypass_max = 8;              // requests looked at behind one that must wait for another instance
 constexpr int completions_to_estimate = 20;
 constexpr Tokens output_unknown{256};      // before anything completed, where the client states no limit
 // Of the KV memory: the rest is for outputs longer than expected, so that the engine need not preempt.
@@ -73,24 +72,37 @@ std::optional<WaitEstimate> Controller::State::wait_of(const RequestRecord& r) c
   return estimate(r.request.model, forest.ahead(r.node).tokens + r.cost);
 }
 
+// What an instance takes next: the first, of all models it serves, that need not wait for another instance. An earlier
+// one that does not fit its memory yet holds it for itself: passed over by small ones, a large one would never run.
+OrderForest::Index Controller::State::front(const InstanceRecord& i) const {
+  OrderForest::Index best = OrderForest::none;
+  for (ModelId candidate : i.description.models) {
+    OrderForest::Index node = forest.first(models[candidate.index()].queue);
+    for (int passed_over = 0; node != OrderForest::none && !may_use(requests[forest.payload(node)], i);) {
+      node = ++passed_over <= bypass_max ? forest.next(node) : OrderForest::none;
+    }
+    if (node != OrderForest::none && (best == OrderForest::none || forest.before(node, best))) best = node;
+  }
+  return best;
+}
+
 void Controller::State::serve(ModelId id) {
   ModelRecord& m = model(id);
   OrderForest::Index node = forest.first(m.queue);
   for (int passed_over = 0; node != OrderForest::none && passed_over <= bypass_max;) {
     const Index index = forest.payload(node);
     const RequestRecord& r = requests[index];
-    const Tokens kv = r.cost;
     InstanceRecord* best = nullptr;
     double best_load = 0;
     bool avoided = false;
     for (InstanceId candidate : m.instances) {
       InstanceRecord& i = instances[candidate.index()];
-      if (!has_room(i, kv)) {
+      if (!has_room(i, r.cost)) {
         if (available(i)) i.governor.note_full();
         continue;
       }
-      if (!may_use(r, i)) {
-        avoided = true;
+      if (front(i) != node) {
+        avoided = avoided || !may_use(r, i);
         continue;
       }
       const double load = static_cast<double>(ledger.account(candidate).slots + 1) / static_cast<double>(capacity(i));
@@ -115,16 +127,7 @@ void Controller::State::serve(InstanceId id) {
   for (;;) {
     InstanceRecord* i = instance(id);
     if (!i || !available(*i)) return;
-    OrderForest::Index best = OrderForest::none;
-    for (ModelId candidate : i->description.models) {
-      OrderForest::Index node = forest.first(model(candidate).queue);
-      for (int looked = 0; node != OrderForest::none && looked < bypass_max; ++looked) {
-        if (may_use(requests[forest.payload(node)], *i)) break;
-        node = forest.next(node);
-      }
-      if (node == OrderForest::none || !may_use(requests[forest.payload(node)], *i)) continue;
-      if (best == OrderForest::none || forest.before(node, best)) best = node;
-    }
+    const OrderForest::Index best = front(*i);
     if (best == OrderForest::none) return;
     const Index index = forest.payload(best);
     if (!has_room(*i, requests[index].cost)) {
@@ -132,6 +135,26 @@ void Controller::State::serve(InstanceId id) {
       return;
     }
     dispatch(index, *i);
+  }
+}
+
+// A request at the front may wait for memory or for another instance, and keep those behind it waiting: when it leaves,
+// or may go elsewhere, instances with room have to look at the queue again. Done at the end of the event, when all is told.
+void Controller::State::look_again(ModelId id) {
+  ModelRecord& m = model(id);
+  if (m.look_again) return;
+  m.look_again = true;
+  changed_queues.push_back(id);
+}
+
+void Controller::State::serve_changed_queues() {
+  while (!changed_queues.empty()) {
+    const ModelId id = changed_queues.back();
+    changed_queues.pop_back();
+    model(id).look_again = false;
+    for (InstanceId i : model(id).instances) {
+      if (totals.queued > 0 && has_room(instances[i.index()], Tokens{0})) serve(i);
+    }
   }
 }
 

@@ -18,11 +18,11 @@ void Controller::State::link_models(InstanceId id, const std::vector<ModelId>& f
     const auto place = std::ranges::lower_bound(list, id);
     if (place == list.end() || *place != id) list.insert(place, id);
   }
-  for (ModelId m : former) refresh_unserved(m);
-  for (ModelId m : now_served) refresh_unserved(m);
+  for (ModelId m : former) availability_changed(m);
+  for (ModelId m : now_served) availability_changed(m);
 }
 
-void Controller::State::refresh_unserved(ModelId id) {
+void Controller::State::availability_changed(ModelId id) {
   ModelRecord& m = model(id);
   const bool served = std::ranges::any_of(m.instances, [&](InstanceId i) { return available(instances[i.index()]); });
   if (served) {
@@ -30,6 +30,7 @@ void Controller::State::refresh_unserved(ModelId id) {
   } else if (m.unserved_since == never) {
     m.unserved_since = now;
   }
+  look_again(id);  // what waited for another instance may have to take this one after all
 }
 
 void Controller::State::on(const event::InstanceJoined& e) {
@@ -129,7 +130,7 @@ void Controller::State::open_breaker(InstanceRecord& i, bool abort_unstarted) {
   i.retry_at = add(now, i.pause);
   wake(i, i.retry_at);
   record({.decision = Decision::breaker_opened, .instance = i.description.id, .count = i.failures});
-  for (ModelId m : i.description.models) refresh_unserved(m);
+  for (ModelId m : i.description.models) availability_changed(m);
   if (abort_unstarted) abort_attempts(i, action::AbortWhy::instance_down, false);
 }
 
@@ -178,7 +179,7 @@ void Controller::State::on(const event::ProbeAnswered& e) {
       i->failures = 0;
       i->retry_at = never;
       record({.decision = Decision::breaker_half_opened, .instance = e.instance});
-      for (ModelId m : i->description.models) refresh_unserved(m);
+      for (ModelId m : i->description.models) availability_changed(m);
       serve(e.instance);
     } else if (reclaimed) {
       serve(e.instance);

@@ -123,10 +123,7 @@ Snapshot Controller::snapshot(Instant now) {
   return snapshot;
 }
 
-bool Controller::drained() const {
-  const Totals& t = state_->totals;
-  return state_->draining && t.queued == 0 && t.in_flight == 0;
-}
+bool Controller::drained() const { return state_->draining && state_->by_id.size() == 0; }
 
 std::uint64_t Controller::digest() const {
   const State& s = *state_;

@@ -19,6 +19,8 @@
 
 namespace qlm {
 
+inline constexpr int bypass_max = 8;  // requests looked at behind one that must wait for another instance
+
 struct RequestRecord {
   RequestDescription request;
   RequestState state = RequestState::finished;
@@ -45,6 +47,7 @@ struct ModelRecord {
   OrderForest::Tree queue;
   std::vector<InstanceId> instances;  // that serve it, by id
   Instant unserved_since = never;     // no instance up since then; never: at least one is
+  bool look_again = false;            // its front changed during this event
   int in_flight = 0;
   // What completions taught: sums that are halved now and then, so that they follow the load.
   std::int64_t completions = 0;
@@ -110,6 +113,7 @@ struct Controller::State {
   Ledger ledger;
   TimerHeap expiries;         // by request record
   TimerHeap instance_timers;  // by instance
+  std::vector<ModelId> changed_queues;  // those marked look_again
   Totals totals;
   std::uint64_t sequence = 0;
   SnapshotVersion snapshot_version{};
@@ -158,9 +162,12 @@ struct Controller::State {
   Duration spread(RequestId id, Duration base) const;
 
   // dispatch.cpp
+  OrderForest::Index front(const InstanceRecord& i) const;
   void serve(ModelId id);
   void serve(InstanceId id);
   void serve_all();
+  void look_again(ModelId id);
+  void serve_changed_queues();
   bool has_room(const InstanceRecord& i, Tokens kv) const;
   bool available(const InstanceRecord& i) const;
   bool may_use(const RequestRecord& r, const InstanceRecord& i) const;
@@ -198,7 +205,7 @@ struct Controller::State {
   void on(const event::PlanFailed& e);
   void on(const event::Tick&) {}  // what is due was done before
   void link_models(InstanceId id, const std::vector<ModelId>& former, const std::vector<ModelId>& now_served);
-  void refresh_unserved(ModelId id);
+  void availability_changed(ModelId id);
   void instance_failed(InstanceRecord& i);
   void instance_worked(InstanceRecord& i);
   void open_breaker(InstanceRecord& i, bool abort_unstarted);

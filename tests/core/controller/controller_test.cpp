@@ -123,6 +123,48 @@ TEST(LateBinding, AnInstanceOfSeveralModelsTakesTheEarliestHead) {
   EXPECT_EQ(w.dispatched(), (Ids{1, 2, 3}));
 }
 
+TEST(LateBinding, WhoWaitsForMemoryKeepsItFromSmallerOnesOfEveryModel) {
+  World w;
+  w.join({.name = "kv", .models = {ModelId{0}, ModelId{1}}, .slots = 100, .kv_capacity = Tokens{1000}});
+  w.arrive({.prompt = 300, .max_output = Tokens{100}});
+  w.arrive({.prompt = 800, .max_output = Tokens{100}});  // 2: waits for memory
+  w.arrive({.model = 0, .prompt = 100, .max_output = Tokens{100}});
+  w.arrive({.model = 1, .prompt = 100, .max_output = Tokens{100}});
+  EXPECT_EQ(w.dispatched(), (Ids{1}));
+  w.complete(RequestId{1});
+  w.complete(RequestId{2});
+  EXPECT_EQ(w.dispatched(), (Ids{1, 2, 3, 4}));
+}
+
+TEST(LateBinding, WhenItLeavesUnservedWhatItHeldBackRuns) {
+  for (const bool expires : {false, true}) {
+    World w;
+    w.join({.name = "kv", .models = {ModelId{0}, ModelId{1}}, .slots = 100, .kv_capacity = Tokens{1000}});
+    w.arrive({.prompt = 300, .max_output = Tokens{100}});
+    const RequestId large = w.arrive({.prompt = 800, .client_timeout = 5s, .max_output = Tokens{100}});
+    w.arrive({.model = 0, .prompt = 100, .max_output = Tokens{100}});
+    w.arrive({.model = 1, .prompt = 100, .max_output = Tokens{100}});
+    if (expires) {
+      w.advance(5s);
+    } else {
+      w.feed(event::Cancelled{large});
+    }
+    EXPECT_EQ(w.dispatched(), (Ids{1, 3, 4})) << (expires ? "expired" : "cancelled");
+  }
+}
+
+TEST(LateBinding, WhenItRunsElsewhereWhatItHeldBackRuns) {
+  World w;
+  w.join({.name = "kv", .models = {ModelId{0}}, .slots = 2, .kv_capacity = Tokens{1000}});
+  w.join(1);
+  w.arrive({.prompt = 800, .max_output = Tokens{10}});  // fills the memory
+  w.arrive();                                           // fills the other instance
+  w.arrive({.prompt = 800, .max_output = Tokens{10}});  // 3: fits nowhere
+  w.arrive({.prompt = 10, .max_output = Tokens{10}});   // 4: would fit the first
+  w.complete(RequestId{2});
+  EXPECT_EQ(w.dispatched(), (Ids{1, 2, 3, 4}));
+}
+
 // -- refusals
 
 TEST(Refusal, AFullQueueRefusesTheNewcomerWithATimeToReturn) {
@@ -239,6 +281,17 @@ TEST(Refusal, NoEstimateIsToldBeforeTwentyCompletions) {
   const RequestId waiting = w.arrive({.prompt = 1'000'000, .streaming = false});
   EXPECT_FALSE(w.controller.request(waiting, w.now)->wait);
   EXPECT_FALSE(w.rejection(waiting));
+}
+
+TEST(Refusal, ARequestThatRunsAtOnceIsToldNoWait) {
+  World w;
+  w.join(1);
+  teach(w);
+  w.arrive();
+  w.arrive();
+  const auto told = w.all<action::Admitted>();
+  EXPECT_FALSE(told[20].wait);
+  EXPECT_TRUE(told[21].wait);
 }
 
 TEST(Refusal, AStrictClassIsRefusedWhenItsBoundSaysItCannotBeMet) {
@@ -389,6 +442,20 @@ TEST(Retry, BeforeTheFirstByteAnotherInstanceTriesAndTheOrderIsKept) {
   EXPECT_EQ(w.dispatched(), (Ids{1, 2, 3, 1}));
   EXPECT_NE(w.where(a), failed_at);
   EXPECT_EQ(w.attempt(a).attempt, Attempt{2});
+}
+
+TEST(Retry, WhereItFailedIsTriedAgainWhenTheOtherOneGoes) {
+  World w;
+  const InstanceId first = w.join(1);
+  const InstanceId second = w.join(1);
+  const RequestId a = w.arrive();
+  w.arrive();
+  ASSERT_EQ(w.where(a), first);
+  w.end(a, AttemptEnd::failed_before_byte);
+  w.release(a);
+  EXPECT_EQ(w.dispatched(), (Ids{1, 2})) << "it waits for the other instance";
+  w.feed(event::InstanceLeft{second});
+  EXPECT_EQ(w.dispatched(), (Ids{1, 2, 1}));
 }
 
 TEST(Retry, NeverAfterTheFirstByte) {
@@ -640,6 +707,18 @@ TEST(Drain, TakesNothingNewAndEndsWhenTheOldIsDone) {
   EXPECT_FALSE(w.controller.drained());
   w.complete(RequestId{1});
   w.complete(RequestId{2});
+  EXPECT_TRUE(w.controller.drained());
+}
+
+TEST(Drain, IsNotOverBeforeTheStoreHasTheLastResult) {
+  World w;
+  w.join(1);
+  const RequestId id = w.arrive({.service_class = 5});
+  w.feed(event::Persisted{id, FencingToken{7}});
+  w.feed(event::DrainRequested{});
+  w.complete(id);
+  EXPECT_FALSE(w.controller.drained());
+  w.feed(event::Published{id});
   EXPECT_TRUE(w.controller.drained());
 }
 
