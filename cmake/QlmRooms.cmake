@@ -68,10 +68,10 @@ function(qlm_test name)
   gtest_discover_tests(${target} DISCOVERY_TIMEOUT 120 PROPERTIES TIMEOUT 300)
 endfunction()
 
-# qlm_fuzz(http_heads SOURCE fuzz_heads.cpp USES protocol/http): with clang a libFuzzer program; always a plain driver
+# qlm_fuzz(http_heads SOURCE http_heads.cpp USES protocol/http): with clang a libFuzzer program; always a plain driver
 # that replays the kept inputs in tests/fuzz/corpus/<name> as a test.
 function(qlm_fuzz name)
-  cmake_parse_arguments(ARG "" "SOURCE" "USES" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "SOURCE;USES" ${ARGN})
   add_executable(replay_${name} ${ARG_SOURCE} ${CMAKE_SOURCE_DIR}/tests/fuzz/replay.cpp)
   qlm_use(replay_${name} PRIVATE ${ARG_USES})
   add_test(NAME fuzz.${name}.replay

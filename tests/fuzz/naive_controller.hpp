@@ -1,0 +1,176 @@
+// The controller's rules again, as plainly as they can be said: every request in one map, every question
+// answered by looking at all of them. It runs beside the real controller and holds each of its actions and
+// answers against the rules; what the rules leave open (the limit found for an engine that states none) it
+// takes over from the controller.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "core/controller/controller.hpp"
+
+namespace qlm::fuzz {
+
+class NaiveController {
+ public:
+  explicit NaiveController(std::shared_ptr<const ControllerConfiguration> configuration);
+
+  // Time passed and nothing else happened: what `controller` did about what came due.
+  void passed(Instant now, const std::vector<Action>& actions, const Controller& controller);
+  // `event` happened at the time last said: what `controller` did about it.
+  void happened(const Event& event, const std::vector<Action>& actions, const Controller& controller);
+
+ private:
+  struct Request {
+    RequestDescription asked;
+    RequestState state = RequestState::persisting;
+    std::uint64_t sequence = 0;
+    Instant arrived, deadline = never, expires = never;
+    Reason expiry = Reason::none;
+    Tokens cost{0}, charged{0};
+    FencingToken token{};
+    Attempt attempt = no_attempt;
+    int failures = 0;
+    std::optional<InstanceId> instance, avoid;
+    bool cancelled = false, aborting = false;
+  };
+  struct Try {  // one dispatch, until it ended and its slot came back
+    enum class At { starting, running, aborting, over };
+    InstanceId instance;
+    At at = At::starting;
+    bool held = true, streamed = true;
+    Tokens prompt{0}, cost{0}, generated{0};
+    Instant dispatched, progressed, release_by = never;
+    bool over() const { return at == At::over; }
+    bool active() const { return at == At::starting || at == At::running; }
+  };
+  struct Place {  // an instance
+    bool present = false;
+    InstanceDescription is;
+    BreakerState breaker = BreakerState::closed;
+    bool stalled = false, probing = false;
+    int failures = 0, limit = 0, limit_before = 0, allowance = 0, completions = 0;
+    Duration pause{}, step{}, slowest_start{}, slowest_prefill{};
+    Instant retry_at = never, hold_until = Instant::min(), progressed, share_until = never;
+    std::optional<int> share;
+  };
+  struct Learned {  // of one model
+    Instant unserved_since = never;
+    int in_flight = 0;
+    std::int64_t completions = 0;
+    double tokens = 0, busy = 0, outputs = 0, weight = 0;
+    Instant busy_from;
+  };
+  struct Purse {  // a tenant's tokens of this minute
+    double left = 0;
+    Instant filled = Instant::min();
+  };
+  class Script;  // the actions of one event, taken one after the other
+  using Key = std::pair<std::uint64_t, std::uint8_t>;
+  using Requests = std::map<std::uint64_t, Request>;
+
+  void on(const event::Arrived& e, Script& script);
+  void on(const event::Restored& e, Script& script);
+  void on(const event::Cancelled& e, Script& script);
+  void on(const event::Sent& e, Script& script);
+  void on(const event::FirstToken& e, Script& script);
+  void on(const event::Progress& e, Script& script);
+  void on(const event::Ended& e, Script& script);
+  void on(const event::SlotReleased& e, Script& script);
+  void on(const event::Persisted& e, Script& script);
+  void on(const event::PersistFailed& e, Script& script);
+  void on(const event::Published& e, Script& script);
+  void on(const event::PublishFailed& e, Script& script);
+  void on(const event::Claimed&, Script&) {}
+  void on(const event::LeaseLost& e, Script& script) { on(event::Cancelled{e.request}, script); }
+  void on(const event::InstanceJoined& e, Script& script);
+  void on(const event::InstanceChanged& e, Script& script);
+  void on(const event::InstanceLeft& e, Script& script);
+  void on(const event::StatsRead&, Script& script) { dispatches(script); }
+  void on(const event::ProbeAnswered& e, Script& script);
+  void on(const event::Share& e, Script& script);
+  void on(const event::PlanReady&, Script&) {}
+  void on(const event::PlanFailed&, Script&) {}
+  void on(const event::ConfigurationChanged& e, Script& script);
+  void on(const event::DrainRequested&, Script&) { draining_ = true; }
+  void on(const event::Tick&, Script&) {}
+
+  // -- into the queue and out of it
+  Request describe(const RequestDescription& asked, Instant arrived);
+  Reason refusal(const RequestDescription& r, std::optional<WaitEstimate> wait);
+  void admit(Request request, Script& script);
+  void finish(std::uint64_t id, Outcome outcome, Reason reason, Script& script);
+  void give_up(std::uint64_t id, Outcome outcome, Reason reason, Script& script);
+  void forget(std::uint64_t id, Outcome outcome);
+  void put_back(std::uint64_t id, Script& script);
+  void expired(const action::Reject& told);
+
+  // -- the order
+  std::int64_t key(const Request& r) const;
+  bool before(const Request& a, const Request& b) const;
+  std::vector<const Request*> queue(ModelId model) const;  // in order
+
+  // -- who may run where
+  Place* place(InstanceId id);
+  const Place* place(InstanceId id) const;
+  bool serves(const Place& p, ModelId model) const;
+  bool available(const Place& p) const;
+  int slots(InstanceId id) const;
+  int capacity(const Place& p) const;
+  bool fits(const Request& r, const Place& p) const;
+  bool has_room(const Place& p) const;
+  bool may_use(const Request& r, const Place& p) const;
+  bool any_room(ModelId model) const;
+  const Request* first(const Place& p) const;
+
+  void dispatches(Script& script, std::optional<std::uint64_t> until = std::nullopt);
+  void dispatched(const action::Dispatch& d);
+  void least_loaded(const action::Dispatch& d) const;
+  void nothing_left_undone() const;
+
+  // -- instances
+  void described(Place& p, const InstanceDescription& is);
+  void refresh_unserved(const std::vector<ModelId>& models);
+  void worked(Place& p);
+  void failed(Place& p);
+  void open(Place& p);
+  void aborted(const action::Abort& told, action::AbortWhy why);
+  void aborts(const Place& p, action::AbortWhy why, bool running_too, Script& script);
+  void stall(Place& p, Script& script);
+  void asked(InstanceId id);
+  bool overdue(const Place& p) const;
+  bool watched(const Place& p) const;
+  void nothing_overdue() const;
+  Duration stall_limit(const Place& p) const;
+
+  // -- what completions teach
+  Learned& model(ModelId id);
+  Tokens expected_output(const RequestDescription& r) const;
+  std::optional<WaitEstimate> estimate(ModelId id, Tokens ahead) const;
+  void account(Learned& m, int change) const;
+  void learn(const Request& r, const event::Ended& e);
+
+  // -- the controller's own answers
+  void take_limits();
+  void compare() const;
+  void compare_requests() const;
+  void compare_instances() const;
+
+  std::shared_ptr<const ControllerConfiguration> configuration_;
+  const Controller* controller_ = nullptr;  // during a call
+  Instant now_ = Instant::min();
+  Requests requests_;
+  std::map<Key, Try> tries_;
+  std::vector<Place> places_;
+  std::vector<Learned> models_;
+  std::map<std::uint32_t, Purse> purses_;
+  std::uint64_t sequence_ = 0;
+  std::int64_t ended_[5] = {};  // by Outcome
+  std::int64_t arrived_ = 0;
+  std::uint64_t last_ended_ = 0;
+  bool draining_ = false;
+};
+
+}  // namespace qlm::fuzz

@@ -1,0 +1,403 @@
+// Instances: limits, breakers, stalls, slots that come back or do not; what completions teach; the comparison
+// itself.
+#include <algorithm>
+
+#include "naive_controller.hpp"
+#include "naive_script.hpp"
+
+namespace qlm::fuzz {
+
+NaiveController::Place* NaiveController::place(InstanceId id) {
+  return id.index() < places_.size() && places_[id.index()].present ? &places_[id.index()] : nullptr;
+}
+const NaiveController::Place* NaiveController::place(InstanceId id) const {
+  return id.index() < places_.size() && places_[id.index()].present ? &places_[id.index()] : nullptr;
+}
+
+bool NaiveController::serves(const Place& p, ModelId model) const {
+  return p.present && std::ranges::find(p.is.models, model) != p.is.models.end();
+}
+
+bool NaiveController::available(const Place& p) const {
+  return p.present && !p.stalled && p.breaker != BreakerState::open;
+}
+
+int NaiveController::capacity(const Place& p) const {
+  if (!available(p)) return 0;
+  if (p.breaker == BreakerState::half_open) return 1;
+  const int all = std::max(p.limit, p.limit_before) + p.allowance;
+  return p.share && now_ < p.share_until ? std::min(all, *p.share) : all;
+}
+
+// -- coming, changing, going
+
+void NaiveController::described(Place& p, const InstanceDescription& is) {
+  const DispatchParameters& d = configuration_->dispatch;
+  p.is = is;
+  p.allowance = is.drops_queued ? d.allowance : 0;
+  if (is.max_in_flight) {
+    p.limit = std::max(1, std::min(*is.max_in_flight, is.slots.value_or(*is.max_in_flight)));
+    p.allowance = std::min(p.allowance, std::max(0, *is.max_in_flight - p.limit));
+  } else if (is.slots) {
+    p.limit = std::max(1, *is.slots);
+  } else {
+    p.allowance = 0;
+    for (const InstanceView& view : controller_->instances()) {
+      if (view.id == is.id) p.limit = view.limit;
+    }
+    REQUIRE(p.limit >= 1);
+  }
+  p.limit_before = p.limit;
+}
+
+void NaiveController::refresh_unserved(const std::vector<ModelId>& models) {
+  for (ModelId m : models) {
+    Instant& since = model(m).unserved_since;
+    const bool served =
+        std::ranges::any_of(places_, [&](const Place& p) { return serves(p, m) && available(p); });
+    since = served ? never : std::min(since, now_);
+  }
+}
+
+void NaiveController::on(const event::InstanceJoined& e, Script& script) {
+  while (e.instance.id.index() >= places_.size()) {
+    places_.emplace_back().is.id = InstanceId{static_cast<std::uint32_t>(places_.size() - 1)};
+  }
+  Place& p = places_[e.instance.id.index()];
+  if (p.present) return on(event::InstanceChanged{e.instance}, script);
+  p = {.present = true, .progressed = now_};
+  described(p, e.instance);
+  refresh_unserved(p.is.models);
+  dispatches(script);
+}
+
+void NaiveController::on(const event::InstanceChanged& e, Script& script) {
+  Place* p = place(e.instance.id);
+  if (!p) return;
+  const std::vector<ModelId> former = p->is.models;
+  described(*p, e.instance);
+  refresh_unserved(former);
+  refresh_unserved(p->is.models);
+  dispatches(script);
+}
+
+void NaiveController::on(const event::InstanceLeft& e, Script& script) {
+  Place* p = place(e.instance);
+  if (!p) return;
+  aborts(*p, action::AbortWhy::instance_down, false, script);
+  p->present = false;
+  refresh_unserved(p->is.models);
+  dispatches(script);
+}
+
+void NaiveController::on(const event::Share& e, Script& script) {
+  Place* p = place(e.instance);
+  if (!p) return;
+  p->share = std::max(0, e.slots);
+  p->share_until = e.until;
+  dispatches(script);
+}
+
+void NaiveController::on(const event::ConfigurationChanged& e, Script& script) {
+  configuration_ = e.configuration;
+  for (Place& p : places_) {
+    if (p.present) described(p, InstanceDescription{p.is});
+  }
+  dispatches(script);
+}
+
+// -- breakers
+
+void NaiveController::worked(Place& p) {
+  p.failures = 0;
+  if (p.breaker != BreakerState::half_open) return;
+  p.breaker = BreakerState::closed;
+  p.pause = Duration{};
+}
+
+void NaiveController::failed(Place& p) {
+  ++p.failures;
+  const bool enough = p.failures >= configuration_->dispatch.failures_to_open;
+  if (p.breaker == BreakerState::half_open || (p.breaker == BreakerState::closed && enough)) open(p);
+}
+
+void NaiveController::open(Place& p) {
+  const DispatchParameters& d = configuration_->dispatch;
+  p.breaker = BreakerState::open;
+  p.pause = p.pause == Duration{} ? d.breaker_pause : std::min(p.pause * 2, d.breaker_pause_max);
+  p.retry_at = add(now_, p.pause);
+  refresh_unserved(p.is.models);
+}
+
+void NaiveController::aborted(const action::Abort& told, action::AbortWhy why) {
+  Request& r = requests_.at(told.key.request.value);
+  REQUIRE(told.why == why && told.key.attempt == r.attempt && told.instance == r.instance && !r.aborting);
+  r.aborting = true;
+  Try& t = tries_.at({told.key.request.value, told.key.attempt.value});
+  REQUIRE(!t.over());
+  t.at = Try::At::aborting;
+}
+
+// Every attempt there that has not begun, or every one, and no other.
+void NaiveController::aborts(const Place& p, action::AbortWhy why, bool running_too, Script& script) {
+  const auto meant = [&](const Try& t) {
+    return t.instance == p.is.id && (t.at == Try::At::starting || (running_too && t.at == Try::At::running));
+  };
+  for (auto n = std::ranges::count_if(tries_, [&](const auto& t) { return meant(t.second); }); n > 0; --n) {
+    const auto& told = script.take<action::Abort>();
+    REQUIRE(meant(tries_.at({told.key.request.value, told.key.attempt.value})));
+    aborted(told, why);
+  }
+}
+
+bool NaiveController::overdue(const Place& p) const {
+  return std::ranges::any_of(tries_, [&](const auto& t) {
+    return t.second.instance == p.is.id && t.second.over() && t.second.release_by <= now_;
+  });
+}
+
+void NaiveController::asked(InstanceId id) {
+  Place* p = place(id);
+  REQUIRE(p);
+  if (p->probing || !overdue(*p)) {
+    REQUIRE(p->breaker == BreakerState::open && p->retry_at <= now_);
+    p->retry_at = add(now_, configuration_->dispatch.breaker_pause_max);
+  }
+  p->probing = true;
+}
+
+void NaiveController::on(const event::ProbeAnswered& e, Script& script) {
+  Place* p = place(e.instance);
+  if (!p) return;
+  p->probing = false;
+  std::erase_if(tries_, [&](const auto& t) {
+    return t.second.instance == e.instance && t.second.over() && t.second.release_by <= now_;
+  });
+  if (!e.healthy) {
+    ++p->failures;
+    aborts(*p, action::AbortWhy::instance_down, false, script);
+    open(*p);
+  } else if (p->breaker == BreakerState::open) {
+    p->breaker = BreakerState::half_open;
+    p->stalled = false;
+    p->failures = 0;
+    p->retry_at = never;
+    refresh_unserved(p->is.models);
+  }
+  dispatches(script);
+}
+
+// -- the stall watchdog
+
+bool NaiveController::watched(const Place& p) const {
+  return std::ranges::any_of(tries_, [&](const auto& t) {
+    return t.second.instance == p.is.id && t.second.active() && t.second.streamed;
+  });
+}
+
+Duration NaiveController::stall_limit(const Place& p) const {
+  if (p.completions < 3) return configuration_->dispatch.stall_unlearned;
+  Tokens starting{0};
+  for (const auto& [key, t] : tries_) {
+    if (t.instance == p.is.id && t.at == Try::At::starting) starting += t.prompt;
+  }
+  Duration starts{};
+  if (starting.count > 0) starts = std::max(p.slowest_start, p.slowest_prefill * starting.count);
+  return std::max({configuration_->dispatch.stall_floor, p.step * 20, starts * 2});
+}
+
+void NaiveController::stall(Place& p, Script& script) {
+  REQUIRE(!p.stalled && watched(p) && add(p.progressed, stall_limit(p)) <= now_);
+  aborts(p, action::AbortWhy::stalled, true, script);
+  p.stalled = true;
+  open(p);
+}
+
+void NaiveController::nothing_overdue() const {
+  for (const Place& p : places_) {
+    if (!p.present) continue;
+    REQUIRE(p.probing || !overdue(p));
+    REQUIRE(p.breaker != BreakerState::open || p.retry_at > now_);
+    // Once it has shown how fast it is the limit moves under the timer, which may then come late.
+    REQUIRE(p.stalled || p.completions >= 3 || !watched(p) || add(p.progressed, stall_limit(p)) > now_);
+  }
+}
+
+// -- attempts under way
+
+void NaiveController::on(const event::Sent& e, Script&) {
+  const auto t = tries_.find({e.key.request.value, e.key.attempt.value});
+  if (t != tries_.end()) t->second.streamed = e.streamed;
+}
+
+void NaiveController::on(const event::FirstToken& e, Script& script) {
+  const auto tried = tries_.find({e.key.request.value, e.key.attempt.value});
+  if (tried == tries_.end()) return;
+  Try& t = tried->second;
+  Place* p = place(t.instance);
+  if (p && t.at == Try::At::starting) {
+    const Duration took = now_ - t.dispatched;
+    p->slowest_start = std::max(took, p->slowest_start - p->slowest_start / 64);
+    const Duration each = took / std::max<std::int64_t>(64, t.prompt.count);
+    p->slowest_prefill = std::max(each, p->slowest_prefill - p->slowest_prefill / 64);
+  }
+  if (t.at == Try::At::starting) t.at = Try::At::running;
+  t.progressed = now_;
+  if (p) p->progressed = now_;
+  const auto found = requests_.find(e.key.request.value);
+  if (found == requests_.end()) return;
+  Request& r = found->second;
+  if (r.attempt != e.key.attempt || r.state != RequestState::dispatched) return;
+  r.state = RequestState::streaming;
+  if (p) worked(*p);
+  dispatches(script);
+}
+
+void NaiveController::on(const event::Progress& e, Script& script) {
+  const auto tried = tries_.find({e.key.request.value, e.key.attempt.value});
+  if (tried == tries_.end() || e.generated <= tried->second.generated) return;
+  Try& t = tried->second;
+  Place* p = place(t.instance);
+  if (p && t.generated.count > 0) {
+    const Duration gap = (now_ - t.progressed) / (e.generated - t.generated).count;
+    p->step = p->step == Duration{} ? gap : p->step + (gap - p->step) / 16;
+  }
+  t.generated = e.generated;
+  t.progressed = now_;
+  if (p) p->progressed = now_;
+  dispatches(script);
+}
+
+void NaiveController::on(const event::SlotReleased& e, Script& script) {
+  const auto t = tries_.find({e.key.request.value, e.key.attempt.value});
+  if (t == tries_.end()) return;
+  t->second.held = false;
+  if (t->second.over()) tries_.erase(t);
+  dispatches(script);
+}
+
+// -- what completions teach
+
+NaiveController::Learned& NaiveController::model(ModelId id) {
+  while (id.index() >= models_.size()) models_.push_back({.unserved_since = now_});
+  return models_[id.index()];
+}
+
+Tokens NaiveController::expected_output(const RequestDescription& r) const {
+  Tokens expected{256};
+  if (r.model.index() < models_.size() && models_[r.model.index()].weight >= 1) {
+    const Learned& m = models_[r.model.index()];
+    expected = Tokens{static_cast<std::int64_t>(m.outputs / m.weight)};
+  }
+  return r.max_output ? std::min(expected, *r.max_output) : expected;
+}
+
+std::optional<WaitEstimate> NaiveController::estimate(ModelId id, Tokens ahead) const {
+  if (id.index() >= models_.size()) return std::nullopt;
+  const Learned& m = models_[id.index()];
+  if (m.completions < 20 || m.tokens <= 0 || m.busy <= 0) return std::nullopt;
+  const Duration expected = duration_from_seconds(static_cast<double>(ahead.count) / (m.tokens / m.busy));
+  return WaitEstimate{.expected = expected, .bound = expected * 2};
+}
+
+void NaiveController::account(Learned& m, int change) const {
+  if (m.in_flight > 0) m.busy += seconds(now_ - m.busy_from);
+  m.busy_from = now_;
+  m.in_flight += change;
+}
+
+void NaiveController::learn(const Request& r, const event::Ended& e) {
+  if (e.prompt.count <= 0 && e.generated.count <= 0) return;
+  Learned& m = model(r.asked.model);
+  account(m, 0);
+  ++m.completions;
+  m.tokens += static_cast<double>((e.prompt + e.generated).count);
+  m.outputs += static_cast<double>(e.generated.count);
+  m.weight += 1;
+  if (m.busy > 60) m.busy /= 2, m.tokens /= 2;
+  if (m.weight > 500) m.outputs /= 2, m.weight /= 2;
+}
+
+// -- the controller's own answers
+
+void NaiveController::take_limits() {
+  for (const InstanceView& view : controller_->instances()) {
+    Place* p = place(view.id);
+    if (!p) continue;
+    p->limit_before = p->limit;
+    if (!p->is.slots && !p->is.max_in_flight) p->limit = view.limit;
+    REQUIRE(view.limit >= 1 && view.limit <= std::max(p->limit_before, configuration_->dispatch.limit_max));
+  }
+}
+
+void NaiveController::compare() const {
+  const std::string broken = controller_->check_invariants();
+  if (!broken.empty()) std::fprintf(stderr, "%s\n", broken.c_str());
+  REQUIRE(broken.empty());
+  compare_requests();
+  compare_instances();
+}
+
+void NaiveController::compare_requests() const {
+  std::int64_t queued = 0, in_flight = 0;
+  Bytes bytes{0};
+  Instant earliest = never;
+  for (const auto& [id, r] : requests_) {
+    const auto view = controller_->request(RequestId{id}, now_);
+    REQUIRE(view && view->state == r.state && view->model == r.asked.model && view->tenant == r.asked.tenant);
+    REQUIRE(view->service_class == r.asked.service_class && view->arrived == r.arrived &&
+            view->deadline == r.deadline);
+    REQUIRE(view->attempt == r.attempt && view->instance == r.instance);
+    REQUIRE(view->position.has_value() == (r.state == RequestState::queued));
+    in_flight += r.state == RequestState::dispatched || r.state == RequestState::streaming;
+    if (r.state != RequestState::queued && r.state != RequestState::persisting) continue;
+    ++queued;
+    bytes += r.asked.body;
+    if (r.state == RequestState::queued) earliest = std::min(earliest, r.expires);
+  }
+  const Totals told = controller_->totals();
+  REQUIRE(told.queued == queued && told.queued_bytes == bytes && told.in_flight == in_flight &&
+          told.arrived == arrived_);
+  const auto ended = [this](Outcome outcome) { return ended_[static_cast<std::size_t>(outcome)]; };
+  REQUIRE(told.completed == ended(Outcome::completed) && told.rejected == ended(Outcome::rejected));
+  REQUIRE(told.cancelled == ended(Outcome::cancelled) && told.expired == ended(Outcome::expired));
+  REQUIRE(told.failed == ended(Outcome::failed));
+  REQUIRE(requests_.contains(last_ended_) || !controller_->request(RequestId{last_ended_}, now_));
+  REQUIRE(controller_->next_wake() <= earliest);
+  REQUIRE(controller_->drained() == (draining_ && requests_.empty()));
+
+  std::int64_t in_queues = 0;
+  for (const QueueView& view : controller_->queues()) in_queues += view.requests;
+  for (std::uint32_t m = 0; m < models_.size(); ++m) {
+    Tokens ahead{0};
+    std::int64_t position = 0;
+    for (const Request* r : queue(ModelId{m})) {
+      const auto view = controller_->request(r->asked.id, now_);
+      REQUIRE(view->position == position && view->tokens_ahead == ahead);
+      const auto wait = estimate(ModelId{m}, ahead + r->cost);
+      REQUIRE(view->wait.has_value() == wait.has_value() && (!wait || view->wait->bound == wait->bound));
+      ahead += r->cost;
+      ++position;
+    }
+    in_queues -= position;
+    const auto newcomer = any_room(ModelId{m}) ? WaitEstimate{} : estimate(ModelId{m}, ahead);
+    const auto answer = controller_->estimate(ModelId{m});
+    REQUIRE(answer.has_value() == newcomer.has_value() && (!answer || answer->bound == newcomer->bound));
+  }
+  REQUIRE(in_queues == 0);
+}
+
+void NaiveController::compare_instances() const {
+  const auto views = controller_->instances();
+  REQUIRE(std::ranges::count_if(places_, &Place::present) == static_cast<std::ptrdiff_t>(views.size()));
+  for (const InstanceView& view : views) {
+    const Place* p = place(view.id);
+    REQUIRE(p && view.breaker == p->breaker && view.stalled == p->stalled && view.available == available(*p));
+    REQUIRE(view.limit == p->limit && view.allowance == p->allowance && view.in_flight == slots(view.id));
+    REQUIRE(view.running == std::ranges::count_if(tries_, [&](const auto& t) {
+              return t.second.instance == view.id && t.second.at == Try::At::running;
+            }));
+  }
+}
+
+}  // namespace qlm::fuzz
