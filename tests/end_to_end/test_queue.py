@@ -138,8 +138,14 @@ class Operating(unittest.TestCase):
         with Emulator("--speed", "10") as engine:
             qlm = Qlm(config=config(engine, options=", max_in_flight: 4")).wait_ready("mistral-7b")
             with ThreadPoolExecutor(30) as pool:
-                answers = [pool.submit(ask, qlm, stream=True, max_tokens=100) for _ in range(30)]
-                wait_until(lambda: json.loads(get(qlm.url + "/v1/queue")[1]).get("queued", 0) >= 10, "they wait")
+                answers = [pool.submit(ask, qlm, stream=True, max_tokens=400) for _ in range(30)]
+
+                def accepted():
+                    done = total(qlm.metrics(), "qlm_requests_total")
+                    queue = json.loads(get(qlm.url + "/v1/queue")[1])
+                    return done + queue["queued"] + queue["in_flight"]
+
+                wait_until(lambda: accepted() == 30, "all are accepted")
                 code = qlm.stop()
                 bodies = [a.result() for a in answers]
             self.assertEqual(code, 0)
