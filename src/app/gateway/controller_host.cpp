@@ -15,7 +15,7 @@ void ControllerHost::feed(Event event) {
   pending_.push_back({std::move(event), loop_.now()});
   if (scheduled_) return;
   scheduled_ = true;
-  loop_.post([this, alive = std::weak_ptr(alive_)] {
+  loop_.defer([this, alive = std::weak_ptr(alive_)] {
     if (!alive.expired()) run_pending();
   });
 }

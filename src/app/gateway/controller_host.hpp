@@ -1,7 +1,7 @@
 // The controller inside the gateway: hands it events in the order they were fed, carries its actions to those who can
 // do them, and wakes it when it asked for time.
 //
-// Events are never handled inside feed(): they wait for the end of the loop's present turn. So whoever feeds one may
+// Events are never handled inside feed(): they wait for the end of the loop's present callback. So whoever feeds one may
 // go on using itself, and actions never run under a caller that does not expect them.
 #pragma once
 

@@ -31,6 +31,21 @@ struct Loop::Impl {
   // For the loop's life, since giving it back with nothing else under way would stop the next run().
   asio::executor_work_guard<asio::io_context::executor_type> stay{io.get_executor()};
   std::vector<std::unique_ptr<SignalWatch>> signals;
+  std::vector<Task> deferred;
+  bool in_turn = false;
+};
+
+// A callback of Asio's into this room, from its beginning to its end, when what it deferred is done.
+class Turn {
+ public:
+  explicit Turn(Loop& loop) : Turn(loop.impl()) {}
+  explicit Turn(Loop::Impl& impl) : impl_(impl) { impl_.in_turn = true; }
+  ~Turn();
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  Loop::Impl& impl_;
 };
 
 // Takes over a connected socket: no Nagle delay, dead peers noticed.

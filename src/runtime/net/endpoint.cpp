@@ -51,6 +51,7 @@ class TcpListener final : public Listener {
   static void accept(const std::shared_ptr<State>& state) {
     state->acceptor.async_accept([state](const ErrorCode& error, tcp::socket socket) {
       if (state->stopped) return;
+      const Turn turn(state->loop);
       if (error == asio::error::no_descriptors || error == asio::error::no_buffer_space ||
           error == asio::error::no_memory || error == boost::system::errc::too_many_files_open_in_system) {
         state->pause.after(accept_pause, [state] { accept(state); });
@@ -127,6 +128,7 @@ class Dial : public std::enable_shared_from_this<Dial> {
     resolver_.async_resolve(address_.host, std::to_string(address_.port),
                             [self = shared_from_this()](const ErrorCode& error, const auto& found) {
                               if (!self->on_connect_) return;
+                              const Turn turn(self->loop_);
                               if (error) return self->end("cannot resolve: " + error.message());
                               std::vector<tcp::endpoint> endpoints;
                               for (const auto& entry : found) endpoints.push_back(entry.endpoint());
@@ -147,6 +149,7 @@ class Dial : public std::enable_shared_from_this<Dial> {
     asio::async_connect(socket_, std::move(endpoints),
                         [self = shared_from_this()](const ErrorCode& error, const tcp::endpoint&) {
                           if (!self->on_connect_) return;
+                          const Turn turn(self->loop_);
                           if (error) return self->end(error.message());
                           auto socket = adopt(self->loop_, std::move(self->socket_));
                           self->take_callback()(std::move(socket));

@@ -304,7 +304,7 @@ class PoolingClient final : public HttpClient {
 
   std::unique_ptr<Call> send(const Address& address, ClientRequest request, ClientHandler& handler) override {
     auto running = std::make_shared<Running>(pool_, address, std::move(request), handler);
-    pool_->loop().post([running] { running->start(); });
+    pool_->loop().defer([running] { running->start(); });
     return std::make_unique<RunningCall>(std::move(running));
   }
 

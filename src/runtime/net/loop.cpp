@@ -15,11 +15,12 @@ Instant monotonic_now() {
   return Instant{std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch())};
 }
 
-void watch(Loop::Impl::SignalWatch& signals) {
-  signals.set.async_wait([&signals](const ErrorCode& error, int signal) {
+void watch(Loop::Impl& impl, Loop::Impl::SignalWatch& signals) {
+  signals.set.async_wait([&impl, &signals](const ErrorCode& error, int signal) {
     if (error) return;
+    const Turn turn(impl);
     signals.handler(signal);
-    watch(signals);
+    watch(impl, signals);
   });
 }
 
@@ -36,7 +37,25 @@ void Loop::run() {
 void Loop::stop() { impl_->io.stop(); }
 
 void Loop::post(Task task) {
-  asio::post(impl_->io, [task = std::move(task)]() mutable { task(); });
+  asio::post(impl_->io, [this, task = std::move(task)]() mutable {
+    const Turn turn(*this);
+    task();
+  });
+}
+
+void Loop::defer(Task task) {
+  if (!impl_->in_turn) return post(std::move(task));
+  impl_->deferred.push_back(std::move(task));
+}
+
+Turn::~Turn() {
+  std::vector<Loop::Task> running;
+  while (!impl_.deferred.empty()) {
+    running.swap(impl_.deferred);
+    for (Loop::Task& task : running) task();
+    running.clear();
+  }
+  impl_.in_turn = false;
 }
 
 Instant Loop::now() const { return monotonic_now(); }
@@ -48,7 +67,7 @@ UnixTime Loop::wall() const {
 void Loop::on_signals(std::vector<int> signals, std::move_only_function<void(int)> handler) {
   auto added = std::make_unique<Impl::SignalWatch>(impl_->io, std::move(handler));
   for (const int signal : signals) added->set.add(signal);
-  watch(*added);
+  watch(*impl_, *added);
   impl_->signals.push_back(std::move(added));
 }
 
@@ -56,7 +75,7 @@ void Loop::on_signals(std::vector<int> signals, std::move_only_function<void(int
 // a later time and cancelling only change `due` and `task`; the kernel-side wait stays as it is, and when it ends too
 // early it is armed again.
 struct Timer::Impl : std::enable_shared_from_this<Timer::Impl> {
-  explicit Impl(asio::io_context& io) : wait(io) {}
+  explicit Impl(Loop::Impl& l) : loop(l), wait(l.io) {}
 
   void arm(Instant when) {
     armed = when;
@@ -71,10 +90,12 @@ struct Timer::Impl : std::enable_shared_from_this<Timer::Impl> {
     armed = never;
     if (!task) return;
     if (monotonic_now() < due) return arm(due);
+    const Turn turn(loop);
     auto run = std::exchange(task, nullptr);
     run();
   }
 
+  Loop::Impl& loop;
   asio::steady_timer wait;
   Instant armed = never;    // when the wait ends; never: none is under way
   std::uint64_t round = 0;  // tells a wait that ended just before it was replaced
@@ -82,7 +103,7 @@ struct Timer::Impl : std::enable_shared_from_this<Timer::Impl> {
   Loop::Task task;
 };
 
-Timer::Timer(Loop& loop) : impl_(std::make_shared<Impl>(loop.impl().io)) {}
+Timer::Timer(Loop& loop) : impl_(std::make_shared<Impl>(loop.impl())) {}
 
 Timer::~Timer() {
   if (!impl_) return;

@@ -23,7 +23,10 @@ class Loop {
 
   void run();   // until stop()
   void stop();  // from any thread
-  void post(Task task);  // from any thread; runs later on the loop's thread
+  void post(Task task);  // from any thread; runs later on the loop's thread, behind what is ready already
+  // From the loop's thread: runs when the present callback returned, before anything else that is ready. For work that
+  // belongs to it but must not run under it. Outside of any callback it is a post().
+  void defer(Task task);
 
   Instant now() const;      // the machine's monotonic clock
   UnixTime wall() const;

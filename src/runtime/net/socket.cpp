@@ -93,7 +93,7 @@ class WriteQueue {
   std::size_t size_ = 0;   // bytes left
 };
 
-// Writes are tried at once and without blocking when the loop's turn ends; only a full kernel buffer makes them wait.
+// Writes are tried without blocking when the present callback ends; only a full kernel buffer makes them wait.
 // So nothing in the queue is ever referred to by a write under way, and small writes can be appended to it.
 class TcpSocket final : public Socket {
  public:
@@ -159,7 +159,7 @@ class TcpSocket final : public Socket {
   void read_on() {
     if (!handler_ || delivering_) return;
     if (end_untold_ || (held_ > 0 && !paused_)) {
-      asio::post(loop_.impl().io, [self = self()] { self->deliver(); });
+      loop_.post([self = self()] { self->deliver(); });
     } else if (!paused_ && held_ == 0) {
       start_read();
     }
@@ -171,6 +171,7 @@ class TcpSocket final : public Socket {
     reading_ = true;
     socket_.async_read_some(asio::buffer(buffer_.get(), capacity_),
                             [self = self()](const ErrorCode& error, std::size_t count) {
+                              const Turn turn(self->loop_);
                               self->reading_ = false;
                               self->read_done(error, count);
                             });
@@ -220,7 +221,7 @@ class TcpSocket final : public Socket {
 
   void flush_soon() {
     if (std::exchange(flush_coming_, true)) return;
-    asio::post(loop_.impl().io, [self = self()] { self->flush(); });
+    loop_.defer([self = self()] { self->flush(); });
   }
 
   void flush() {
@@ -232,7 +233,10 @@ class TcpSocket final : public Socket {
       const std::size_t count = socket_.write_some(gathered, error);
       if (error == asio::error::would_block || error == asio::error::try_again) {
         flush_coming_ = true;
-        socket_.async_wait(tcp::socket::wait_write, [self = self()](const ErrorCode&) { self->flush(); });
+        socket_.async_wait(tcp::socket::wait_write, [self = self()](const ErrorCode&) {
+          const Turn turn(self->loop_);
+          self->flush();
+        });
         return;
       }
       if (error) return write_failed(error);

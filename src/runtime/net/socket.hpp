@@ -44,7 +44,7 @@ class Socket : public std::enable_shared_from_this<Socket> {
   virtual void pause_reading() = 0;
   virtual void resume_reading() = 0;
 
-  // What is written within one turn of the loop leaves together at its end.
+  // What is written within one callback of the loop leaves together at its end.
   virtual void write(std::string bytes) = 0;
   // Without a copy: `bytes` points into something `owner` keeps alive.
   virtual void write(std::shared_ptr<const void> owner, std::string_view bytes) = 0;

@@ -19,6 +19,22 @@ TEST_F(LoopTest, PostedTasksRunInOrderAndNeverInsideTheCall) {
   EXPECT_EQ(seen, (std::vector<int>{1, 2}));
 }
 
+TEST_F(LoopTest, DeferredTasksRunWhenTheCallbackReturnedBeforeAnythingElseThatIsReady) {
+  std::string seen;
+  loop.defer([&] { seen += "outside "; });
+  EXPECT_EQ(seen, "");
+  loop.post([&] {
+    loop.post([&] { seen += "posted"; });
+    loop.defer([&] {
+      loop.defer([&] { seen += "inner "; });
+      seen += "deferred ";
+    });
+    seen += "callback ";
+  });
+  until([&] { return seen.ends_with("posted"); });
+  EXPECT_EQ(seen, "outside callback deferred inner posted");
+}
+
 TEST_F(LoopTest, PostAndStopMayComeFromOtherThreads) {
   constexpr int each = 1000;
   int count = 0;  // only the loop's thread touches it
