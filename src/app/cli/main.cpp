@@ -3,17 +3,9 @@
 #include <cstdio>
 #include <string_view>
 
-#include "app/cli/check_run.hpp"
-#include "app/gateway/run.hpp"
-// Built without an app, the program does without its commands.
-#if __has_include("app/emulator/run.hpp")
-#include "app/emulator/run.hpp"
-#define QLM_HAS_EMULATOR 1
-#endif
-#if __has_include("app/bench/run.hpp")
 #include "app/bench/run.hpp"
-#define QLM_HAS_BENCH 1
-#endif
+#include "app/emulator/run.hpp"
+#include "app/gateway/run.hpp"
 
 namespace {
 
@@ -34,14 +26,10 @@ int help(int, char**);
 
 constexpr auto commands = std::to_array<Command>({
     {"serve", qlm::gateway::run, "serve the OpenAI API from a queue in front of engines"},
-    {"check", qlm::cli::check_run, "say what is wrong with a configuration file"},
-#if QLM_HAS_EMULATOR
+    {"check", qlm::gateway::check_run, "say what is wrong with a configuration, and what its engines are"},
     {"emulate", qlm::emulator::run, "an emulated engine, for when no GPU is at hand"},
-#endif
-#if QLM_HAS_BENCH
     {"bench", qlm::bench::run, "replay a trace against an OpenAI endpoint, or measure an engine"},
     {"workload", qlm::bench::workload_run, "write a trace of requests"},
-#endif
     {"version", version, "print the version"},
     {"help", help, "print this"},
 });

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "app/gateway/ask_engine.hpp"
 #include "protocol/openai/json_write.hpp"
 
 namespace qlm::gateway {
@@ -14,19 +15,6 @@ constexpr int failures_to_be_down = 2;
 constexpr Duration retry_first = 250ms;
 constexpr Duration retry_longest = 2s;
 constexpr Duration health_timeout = 2s;
-constexpr Bytes answer_limit{16 * 1024 * 1024};
-
-std::optional<engines::EngineKind> kind_of(config::Engine engine) {
-  switch (engine) {
-    case config::Engine::detect: return std::nullopt;
-    case config::Engine::vllm: return engines::EngineKind::vllm;
-    case config::Engine::llamacpp: return std::nullopt;  // probed: single or router
-    case config::Engine::sglang: return engines::EngineKind::sglang;
-    case config::Engine::ollama: return engines::EngineKind::ollama;
-    case config::Engine::openai: return engines::EngineKind::openai;
-  }
-  return std::nullopt;
-}
 
 }  // namespace
 
@@ -36,26 +24,14 @@ Fleet::Monitor::Monitor(Fleet& fleet, const config::Instance& configured)
 }
 
 void Fleet::Monitor::ask(const engines::EngineRequest& request, Then then) {
-  net::ClientRequest out;
-  out.method = request.method;
-  out.target = configured_.url.prefix + request.target;
-  out.fields.add("Accept", "*/*");
-  if (!configured_.api_key.empty()) out.fields.add("Authorization", "Bearer " + configured_.api_key);
-  if (!request.body.empty()) {
-    out.fields.add("Content-Type", "application/json");
-    const auto body = std::make_shared<const std::string>(request.body);
-    out.body = {*body};
-    out.owner = body;
-  }
-  const net::Address address{configured_.url.host, configured_.url.port};
-  call_ = net::fetch(fleet_.loop_, fleet_.client_, address, std::move(out), request.timeout, answer_limit,
+  call_ = ask_engine(fleet_.loop_, fleet_.client_, configured_, request,
                      [then = std::move(then)](Result<net::WholeResponse> answer) mutable { then(answer); });
 }
 
 // -- finding out what it is
 
 void Fleet::Monitor::discover() {
-  const auto kind = kind_of(configured_.engine);
+  const auto kind = configured_kind(configured_.engine);
   probe_ = kind ? engines::Probe(*kind) : engines::Probe();
   next_question();
 }

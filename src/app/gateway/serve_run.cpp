@@ -131,12 +131,12 @@ int run(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : wrong_usage;
   }
   if (arguments.urls.empty() && arguments.file.empty()) {
-    say("name an engine's URL or a --config file; see qlm serve --help");
+    fmt::print(stderr, "qlm serve: name an engine's URL or a --config file; qlm serve --help tells more\n");
     return wrong_usage;
   }
   auto configuration = load(arguments);
   if (!configuration) {
-    say_problems(configuration.error());
+    for (const config::Problem& problem : configuration.error()) fmt::print(stderr, "{}\n", config::to_string(problem));
     return wrong_usage;
   }
   const std::uint64_t descriptors = net::raise_descriptor_limit();
