@@ -1,4 +1,5 @@
 """Waiting, refusing, failing over, reloading and draining, with real processes."""
+import http.client
 import json
 import os
 import re
@@ -40,6 +41,28 @@ class Waiting(unittest.TestCase):
             self.assertLess(body.index(b": queued"), body.index(b"data:"))
             self.assertEqual(sse_events(body)[-1], b"data: [DONE]\n\n")
             self.assertIn("x-qlm-request-id", headers)
+
+    def test_a_waiting_request_says_why_it_waits_and_a_finished_one_what_became_of_it(self):
+        with Emulator("--speed", "4") as engine, \
+                Qlm(config=config(engine, extra="stream_keepalive: 50ms\n", options=", max_in_flight: 1")) as qlm:
+            qlm.wait_ready("mistral-7b")
+            with ThreadPoolExecutor(1) as pool:
+                first = pool.submit(ask, qlm, stream=True, max_tokens=800)
+                wait_until(lambda: total(engine.metrics(), "vllm:num_requests_running") == 1, "the slot is taken")
+                host, port = qlm.address.split(":")
+                connection = http.client.HTTPConnection(host, int(port))
+                connection.request("POST", "/v1/chat/completions", json.dumps({**BODY, "stream": True}), {"Content-Type": "application/json"})
+                waiting = connection.getresponse()  # its head comes with the first comment line
+                name = waiting.getheader("x-qlm-request-id")
+                view = json.loads(get(f"{qlm.url}/v1/queue/{name}")[1])
+                self.assertEqual((view["state"], view["position"], view["why"]), ("queued", 0, "It is next; gpu0 is full (1 of 1)."))
+                waiting.read()
+                connection.close()
+                first.result()
+            wait_until(lambda: json.loads(get(f"{qlm.url}/v1/queue/{name}/explain")[1])["state"] == "finished", "it is over")
+            explained = json.loads(get(f"{qlm.url}/v1/queue/{name}/explain")[1])
+            self.assertEqual([d["decision"] for d in explained["decisions"]], ["admitted", "dispatched", "first_token", "completed"])
+            self.assertEqual(explained["decisions"][1]["instance"], "gpu0")
 
     def test_a_client_that_leaves_the_queue_costs_nothing(self):
         with Emulator("--speed", "4") as engine, Qlm(config=config(engine, options=", max_in_flight: 1")) as qlm:

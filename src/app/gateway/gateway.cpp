@@ -115,6 +115,7 @@ Result<std::unique_ptr<Gateway>> Gateway::start(net::Loop& loop, const config::C
   parts->admin = std::move(*admin);
 
   parts->fleet.apply(configuration.instances);
+  parts->accounting->reloaded(true, loop.wall());  // the first configuration was taken too
   return gateway;
 }
 

@@ -1,4 +1,6 @@
 // GET answers of the client listener: the models there are, and the queue as a client may see it.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -25,6 +27,16 @@ void write_model(JsonWriter& json, const ModelFacts& model) {
   json.key("instances").begin_array();
   for (const std::string& name : model.instances) json.value(name);
   json.end_array().end_object();
+}
+
+// What a decision's count counts; empty where it has none.
+std::string_view count_name(Decision decision) {
+  switch (decision) {
+    case Decision::admitted: return "ahead";
+    case Decision::dispatched: return "left_waiting";
+    case Decision::rejected: return "queued";
+    default: return {};
+  }
 }
 
 }  // namespace
@@ -80,12 +92,32 @@ void FrontDoor::write_decisions(openai::JsonWriter& json, const std::vector<Expl
     if (record.instance) json.member("instance", registry_.instance_name(*record.instance));
     if (record.attempt != no_attempt) json.member("attempt", record.attempt.value);
     if (record.reason != Reason::none) json.member("reason", name(record.reason));
-    if (record.count != 0) json.member("count", record.count);
+    if (const std::string_view counted = count_name(record.decision); !counted.empty()) json.member(counted, record.count);
     if (record.limit != 0) json.member("limit", record.limit);
     if (record.wait) write_wait(json, *record.wait);
     json.end_object();
   }
   json.end_array();
+}
+
+// "2 requests are before it; gpu0 is full (32 of 32), gpu1 is not taking work."
+std::string FrontDoor::why_it_waits(const RequestView& view) const {
+  const std::int64_t ahead = view.position.value_or(0);
+  std::string why = ahead == 0 ? "It is next" : fmt::format("{} request{} before it", ahead, ahead == 1 ? " is" : "s are");
+  const std::vector<InstanceView> instances = host_.controller().instances();
+  std::string places;
+  for (const ModelFacts& model : fleet_.models()) {
+    if (model.name != registry_.model_name(view.model)) continue;
+    for (const InstanceView& each : instances) {
+      if (std::find(model.instances.begin(), model.instances.end(), each.name) == model.instances.end()) continue;
+      const int room = each.limit + each.allowance;
+      places += places.empty() ? "; " : ", ";
+      if (!each.available) places += each.name + " is not taking work";
+      else if (each.in_flight >= room) places += fmt::format("{} is full ({} of {})", each.name, each.in_flight, room);
+      else places += fmt::format("{} runs {} of {} and keeps its memory for them", each.name, each.in_flight, room);
+    }
+  }
+  return why + (places.empty() ? "; no instance that serves its model is up" : places) + ".";
 }
 
 void FrontDoor::answer_request(net::Exchange& exchange, std::string_view rest, const TenantFacts& tenant) const {
@@ -121,6 +153,7 @@ void FrontDoor::answer_request(net::Exchange& exchange, std::string_view rest, c
   if (view->position) json.member("position", *view->position);
   if (view->tokens_ahead) json.member("tokens_ahead", view->tokens_ahead->count);
   if (view->wait) write_wait(json, *view->wait);
+  if (view->state == RequestState::queued) json.member("why", why_it_waits(*view));
   if (explained) {
     write_decisions(json, host_.controller().explain(*id), view->arrived);
   }
