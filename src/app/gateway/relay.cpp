@@ -1,6 +1,10 @@
 #include "app/gateway/relay.hpp"
 
+#include <fmt/format.h>
+
 #include <utility>
+
+#include "protocol/openai/errors.hpp"
 
 namespace qlm::gateway {
 namespace {
@@ -12,6 +16,8 @@ constexpr std::size_t error_limit = 1 << 20;
 constexpr std::size_t held_limit = 4 << 20;
 // llama.cpp learns that a client left when it next writes; until then the slot is not free.
 constexpr Duration llamacpp_notices = 100ms;
+// An answer in one piece is computed before its head is sent. What then falls silent is no engine thinking.
+constexpr Duration whole_silence = 5s;
 
 bool is_event_stream(const http::Fields& fields) {
   const auto type = fields.find("Content-Type");
@@ -21,6 +27,17 @@ bool is_event_stream(const http::Fields& fields) {
 
 bool is_llamacpp(engines::EngineKind kind) {
   return kind == engines::EngineKind::llamacpp || kind == engines::EngineKind::llamacpp_router;
+}
+
+std::string_view in_words(net::ClientFailure failure) {
+  switch (failure) {
+    case net::ClientFailure::connect: return "no connection";
+    case net::ClientFailure::before_head: return "no answer";
+    case net::ClientFailure::in_body: return "half an answer";
+    case net::ClientFailure::malformed: return "not HTTP";
+    case net::ClientFailure::timed_out: return "no answer in time";
+  }
+  return "unknown";
 }
 
 event::AttemptEnd failed(bool relayed) {
@@ -41,6 +58,7 @@ Relay::Relay(ControllerHost& host, net::HttpClient& client, AttemptKey key, std:
       sink_(sink),
       judge_(upstream_->capabilities, endpoint_),
       fold_(endpoint),
+      whole_watch_(host.loop()),
       call_(client.send(upstream_->address, std::move(request.request), *this)) {}
 
 Relay::~Relay() = default;
@@ -56,6 +74,7 @@ void Relay::on_head(const http::ResponseHead& head) {
   if (status_ < 200 || status_ >= 300) reading_ = Reading::error;
   else if (!is_event_stream(fields_)) reading_ = Reading::whole;
   else reading_ = fold_wanted_ ? Reading::fold : Reading::stream;
+  watch_whole();
 }
 
 void Relay::on_body(std::string_view bytes) {
@@ -100,6 +119,8 @@ void Relay::relay_event(const http::SseEvent& event, engines::EventIs is) {
   using engines::EventIs;
   if (is == EventIs::error || is == EventIs::garbage) return;  // QLM says it in its own words
   if (is == EventIs::usage && usage_is_ours_) return;
+  // Clients take [DONE] for the end of a good answer, so a broken one must be told before it.
+  if (is == EventIs::done && judge_.end(true, {}).kind != engines::Outcome::Kind::complete) return answered(true, {});
   if (!begun_ && (is == EventIs::content || is == EventIs::done)) begin();
   if (begun_) return sink_.reply_bytes(event.raw);
   held_ += event.raw;
@@ -135,10 +156,21 @@ void Relay::report_progress() {
 
 void Relay::read_whole(std::string_view bytes) {
   if (bytes.empty()) return;
-  token_seen();
+  watch_whole();
   if (begun_) return sink_.reply_bytes(bytes);
   held_ += bytes;
-  if (held_.size() > whole_limit) begin();
+  if (held_.size() <= whole_limit) return;
+  token_seen();
+  begin();
+}
+
+// Streams are the controller's to watch: it knows how fast the instance is. Of an answer in one piece it knows nothing.
+void Relay::watch_whole() {
+  if (over_ || reading_ == Reading::stream || reading_ == Reading::fold) return;
+  whole_watch_.after(whole_silence, [this] {
+    call_.reset();
+    answered(false, fmt::format("nothing more came for {:.0f} s", seconds(whole_silence)));
+  });
 }
 
 // -- the end
@@ -146,7 +178,7 @@ void Relay::read_whole(std::string_view bytes) {
 void Relay::on_complete() { answered(true, {}); }
 
 void Relay::on_failed(net::ClientFailure failure, const std::string& detail) {
-  answered(false, std::string(net::name(failure)) + (detail.empty() ? "" : ": " + detail));
+  answered(false, fmt::format("{}{}{}", in_words(failure), detail.empty() ? "" : ": ", detail));
 }
 
 void Relay::answered(bool clean, const std::string& why) {
@@ -185,9 +217,20 @@ void Relay::ended_stream(bool clean, const std::string& why) {
     if (!begun_) begin();  // whole, and without any content
     return over(std::move(end));
   }
-  end.end = failed(begun_);
   end.error = outcome.error ? std::move(outcome.error) : engines::connection_error(why);
+  if (clients_fault(end.error)) return over(std::move(end));
+  end.end = failed(begun_);
+  if (!clean && !why.empty()) end.error->message += fmt::format(" ({})", why);
   over(std::move(end));
+}
+
+// An engine that has said 200 already can only tell a wrong request in the body. Trying that elsewhere would fail alike,
+// and count against every engine it reaches.
+bool Relay::clients_fault(const std::optional<engines::EngineError>& error) {
+  if (begun_ || !error || error->retryable_elsewhere || error->status < 400 || error->status >= 500) return false;
+  fields_.set("Content-Type", "application/json");
+  sink_.reply_whole(error->status, fields_, openai::error_body(error->type, error->code, error->message, error->param));
+  return true;
 }
 
 void Relay::ended_whole(bool clean, const std::string& why) {
@@ -203,9 +246,12 @@ void Relay::ended_whole(bool clean, const std::string& why) {
   end.usage = outcome.usage;
   if (outcome.kind == engines::Outcome::Kind::complete) {
     sink_.reply_whole(status_, fields_, std::move(held_));
-  } else {
+    return over(std::move(end));
+  }
+  end.error = outcome.error ? std::move(outcome.error) : engines::connection_error(why);
+  if (!clients_fault(end.error)) {
     end.end = event::AttemptEnd::failed_before_byte;
-    end.error = outcome.error ? std::move(outcome.error) : engines::connection_error(why);
+    if (!clean && !why.empty()) end.error->message += fmt::format(" ({})", why);
   }
   over(std::move(end));
 }
@@ -229,6 +275,7 @@ void Relay::ended_error() {
 
 void Relay::over(RelayEnd end, std::optional<Duration> retry_after) {
   over_ = true;
+  whole_watch_.cancel();
   event::Ended ended;
   ended.key = key_;
   ended.end = end.end;
@@ -251,6 +298,7 @@ void Relay::abort(action::AbortWhy why) {
   call_.reset();
   if (why != action::AbortWhy::cancelled) return answered(false, why == action::AbortWhy::stalled ? "stalled" : "the instance is down");
   over_ = true;
+  whole_watch_.cancel();
   event::Ended ended;
   ended.key = key_;
   ended.end = event::AttemptEnd::aborted;
@@ -260,11 +308,15 @@ void Relay::abort(action::AbortWhy why) {
 }
 
 void Relay::pause_reading() {
-  if (call_ && !over_) call_->pause_reading();
+  if (!call_ || over_) return;
+  call_->pause_reading();
+  whole_watch_.cancel();
 }
 
 void Relay::resume_reading() {
-  if (call_ && !over_) call_->resume_reading();
+  if (!call_ || over_) return;
+  call_->resume_reading();
+  watch_whole();
 }
 
 }  // namespace qlm::gateway

@@ -63,6 +63,7 @@ class Relay final : net::ClientHandler {
   void read_events(std::string_view bytes);
   void relay_event(const http::SseEvent& event, engines::EventIs is);
   void read_whole(std::string_view bytes);
+  void watch_whole();
   void begin();
   void token_seen();
   void report_progress();
@@ -70,6 +71,7 @@ class Relay final : net::ClientHandler {
   void ended_stream(bool clean, const std::string& why);
   void ended_whole(bool clean, const std::string& why);
   void ended_error();
+  bool clients_fault(const std::optional<engines::EngineError>& error);
   void over(RelayEnd end, std::optional<Duration> retry_after = std::nullopt);
   void release_slot();
 
@@ -95,6 +97,7 @@ class Relay final : net::ClientHandler {
   bool token_ = false;
   std::int64_t reported_ = 0;
   Instant reported_at_{};
+  net::Timer whole_watch_;
   std::unique_ptr<net::Call> call_;  // last: gone first
 };
 

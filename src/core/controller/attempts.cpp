@@ -58,7 +58,7 @@ void Controller::State::on(const event::FirstToken& e) {
   r.state = RequestState::streaming;
   record({.decision = Decision::first_token, .request = r.request.id, .instance = entry.instance, .attempt = r.attempt});
   if (!i) return;
-  instance_worked(*i);
+  close_breaker(*i);
   if (const int in_flight = ledger.account(entry.instance).slots; i->governor.starting(in_flight, configuration->dispatch)) {
     limit_changed(*i, i->governor.on_first_token(oldest_unstarted(*i), in_flight, configuration->dispatch));
   }

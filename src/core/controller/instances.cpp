@@ -104,11 +104,17 @@ void Controller::State::on(const event::PlanFailed&) {}
 
 // -- breaker
 
+// Only a whole answer wipes failures out: an engine that breaks every stream off in its middle does begin them all.
 void Controller::State::instance_worked(InstanceRecord& i) {
   i.failures = 0;
+  i.pause = Duration{};
+  close_breaker(i);
+}
+
+// A first token is enough to be given work again; what comes of it decides how long the next pause is.
+void Controller::State::close_breaker(InstanceRecord& i) {
   if (i.breaker != BreakerState::half_open) return;
   i.breaker = BreakerState::closed;
-  i.pause = Duration{};
   record({.decision = Decision::breaker_closed, .instance = i.description.id});
   serve(i.description.id);
 }

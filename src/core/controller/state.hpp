@@ -208,6 +208,7 @@ struct Controller::State {
   void availability_changed(ModelId id);
   void instance_failed(InstanceRecord& i);
   void instance_worked(InstanceRecord& i);
+  void close_breaker(InstanceRecord& i);
   void open_breaker(InstanceRecord& i, bool abort_unstarted);
   void abort_attempts(InstanceRecord& i, action::AbortWhy why, bool streaming_too);
   void limit_changed(InstanceRecord& i, Governor::Change change);

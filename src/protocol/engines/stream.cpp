@@ -82,8 +82,9 @@ bool is_done(std::string_view data) {
 }
 
 EngineError not_understood(std::string_view data) {
-  auto error =
-      connection_error(fmt::format("the engine sent something that is not JSON: {}", data.substr(0, 200)));
+  auto error = connection_error(
+      blank(data) ? "the engine answered with an empty body"
+                  : fmt::format("the engine sent something that is not JSON: {}", data.substr(0, 200)));
   error.code = "engine_garbage";
   return error;
 }

@@ -122,6 +122,30 @@ TEST(Gateway, HandsOnWhatTheEngineSaysOfAWrongRequest) {
   EXPECT_EQ(engine.bodies.size(), 1u);
 }
 
+TEST(Gateway, TakesAnErrorInsideAGoodAnswerForTheClientsOwnWhereItIs) {
+  const std::string error = R"({"error":{"message":"n must be 1","type":"BadRequestError","param":"n","code":400}})";
+  const std::string expected = R"({"error":{"message":"n must be 1","type":"BadRequestError","param":"n","code":null}})";
+  for (const bool in_stream : {true, false}) {
+    net::Loop loop;
+    FakeEngine engine(loop, in_stream ? streams({"data: " + error + "\n\n", done}) : answers(200, error));
+    House house({&engine}, loop);
+    const auto answer = house.post(streamed);
+    EXPECT_EQ(answer.head.status, 400);
+    EXPECT_EQ(answer.head.fields.find("Content-Type"), "application/json");
+    EXPECT_EQ(answer.body, expected);
+    EXPECT_EQ(engine.bodies.size(), 1u);
+  }
+}
+
+TEST(Gateway, SaysThatAStreamIsBrokenBeforeAClientCouldTakeDoneForItsEnd) {
+  net::Loop loop;
+  FakeEngine engine(loop, streams({delta("a"), done}));
+  House house({&engine}, loop);
+  const auto answer = house.post(streamed);
+  EXPECT_TRUE(answer.body.starts_with(delta("a") + "data: {\"error\":")) << answer.body;
+  EXPECT_EQ(answer.body.find("data: [DONE]"), std::string::npos);
+}
+
 TEST(Gateway, TakesOutWhatWouldSteerTheEnginePastTheQueueAndSaysSo) {
   net::Loop loop;
   FakeEngine engine(loop, streams({delta("a"), finish, usage, done}));

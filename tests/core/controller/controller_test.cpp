@@ -556,6 +556,36 @@ TEST(Breaker, OpensAfterConsecutiveFailuresProbesAndLetsOneCanaryThrough) {
   EXPECT_EQ(w.dispatched().size(), before + 2);
 }
 
+TEST(Breaker, OpensForAnInstanceThatBeginsEveryAnswerAndEndsNone) {
+  World w;
+  w.join(4);
+  const auto breaks_off = [&w] {
+    const RequestId id = w.arrive();
+    w.first_token(id);
+    w.end(id, AttemptEnd::failed_after_byte);
+    w.release(id);
+  };
+  breaks_off(), breaks_off();
+  w.complete(w.arrive());
+  EXPECT_EQ(w.controller.instances()[0].breaker, BreakerState::closed);
+  breaks_off(), breaks_off();
+  EXPECT_EQ(w.controller.instances()[0].breaker, BreakerState::closed) << "a whole answer wiped the first two out";
+  breaks_off();
+  EXPECT_EQ(w.controller.instances()[0].breaker, BreakerState::open);
+
+  // The canary's first token lets work in again; failing once more costs a longer pause, for nothing was completed.
+  w.advance(1s);
+  w.feed(event::ProbeAnswered{InstanceId{0}, true, ""});
+  breaks_off();
+  EXPECT_EQ(w.controller.instances()[0].breaker, BreakerState::closed);
+  breaks_off(), breaks_off();
+  ASSERT_EQ(w.controller.instances()[0].breaker, BreakerState::open);
+  w.advance(1s);
+  EXPECT_EQ(w.all<action::Probe>().size(), 1u);
+  w.advance(1s);
+  EXPECT_EQ(w.all<action::Probe>().size(), 2u);
+}
+
 TEST(Breaker, ADeadInstancesUnstartedWorkGoesElsewhereAndItsStreamsAreLeftAlone) {
   World w;
   w.join(2);
