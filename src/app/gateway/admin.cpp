@@ -35,11 +35,11 @@ void route(const AdminSources& sources, net::Exchange& exchange) {
   const std::string_view path = head.path();
   const bool known = path == "/health/live" || path == "/health/ready" || path == "/metrics" || path == "/instances";
   if (!known) {
-    respond_refusal(exchange, {}, openai::Refusal{openai::RefusalReason::path_unknown, fmt::format("There is nothing at '{}'.", path), {}, {}});
+    respond_refusal(exchange, {}, openai::Refusal{openai::RefusalReason::path_unknown, fmt::format("There is nothing at '{}'.", openai::excerpt(path)), {}, {}});
     return;
   }
   if (head.method != "GET" && head.method != "HEAD") {
-    respond_refusal(exchange, {}, openai::Refusal{openai::RefusalReason::method_not_allowed, fmt::format("'{}' takes GET.", path), {}, {}});
+    respond_refusal(exchange, {}, openai::Refusal{openai::RefusalReason::method_not_allowed, fmt::format("'{}' takes GET, HEAD, not {}.", path, head.method), {}, {}, "GET, HEAD"});
     return;
   }
   if (path == "/health/live") return respond_text(exchange, 200, "text/plain", "live\n");

@@ -30,6 +30,33 @@ std::optional<std::string_view> bearer_key(const http::Fields& fields) {
   return value->substr(value->find_first_not_of(' ', scheme.size() - 1));
 }
 
+constexpr std::string_view readers = "GET, HEAD", writers = "POST";
+
+// Paths that QLM answers itself; the others are for engines.
+bool is_view(std::string_view path) {
+  return path == "/v1/models" || path.starts_with("/v1/models/") || path == "/v1/queue" || path.starts_with("/v1/queue/");
+}
+
+// Without a second reading that would lead an engine, or a proxy before it, to another place than the one read here.
+bool is_plain(std::string_view path) {
+  if (path.find_first_of("%\\") != std::string_view::npos) return false;
+  while (path.starts_with('/')) {
+    path.remove_prefix(1);
+    const std::string_view part = path.substr(0, path.find('/'));
+    path.remove_prefix(part.size());
+    if (part == "." || part == ".." || (part.empty() && !path.empty())) return false;
+  }
+  return true;
+}
+
+Refusal wrong_method(std::string_view path, std::string_view method, std::string_view allow) {
+  return {RefusalReason::method_not_allowed, fmt::format("'{}' takes {}, not {}.", openai::excerpt(path), allow, method), {}, {}, allow};
+}
+
+Refusal nothing_at(std::string_view path) {
+  return {RefusalReason::path_unknown, fmt::format("There is nothing at '{}'. The API is under /v1/.", openai::excerpt(path)), {}, {}};
+}
+
 }  // namespace
 
 FrontDoor::FrontDoor(net::Loop& loop, net::HttpClient& client, ControllerHost& host, Fleet& fleet, Registry& registry,
@@ -59,17 +86,17 @@ void FrontDoor::handle(Shared exchange) {
   const http::RequestHead& head = exchange->head();
   const std::string_view path = head.path();
   if (!path.starts_with(api_prefix)) {
-    return turn_away(*exchange, {RefusalReason::path_unknown, fmt::format("There is nothing at '{}'. The API is under /v1/.", path), {}, {}}, nullptr);
+    return turn_away(*exchange, nothing_at(path), nullptr);
   }
   const TenantFacts* tenant = authenticate(*exchange);
   if (!tenant) {
     return turn_away(*exchange, {RefusalReason::unauthorized, "A valid API key is needed: 'Authorization: Bearer KEY'.", {}, {}}, nullptr);
   }
-  if (head.method == "GET" || head.method == "HEAD") return get(exchange, *tenant);
-  if (head.method != "POST") {
-    return turn_away(*exchange, {RefusalReason::method_not_allowed, fmt::format("'{}' does not take {}.", path, head.method), {}, {}}, tenant);
-  }
-  accept(exchange, *tenant);
+  const bool reads = head.method == "GET" || head.method == "HEAD";
+  if (is_view(path)) return reads ? get(exchange, *tenant) : turn_away(*exchange, wrong_method(path, head.method, readers), tenant);
+  if (head.method == "POST") return accept(exchange, *tenant);
+  const bool unknown = reads && openai::endpoint_of(path) == openai::Endpoint::opaque;
+  turn_away(*exchange, unknown ? nothing_at(path) : wrong_method(path, head.method, writers), tenant);
 }
 
 const TenantFacts* FrontDoor::authenticate(const net::Exchange& exchange) const {
@@ -85,18 +112,20 @@ void FrontDoor::get(const Shared& exchange, const TenantFacts& tenant) {
   if (path == models) return answer_models(*exchange, {});
   if (path == queue) return answer_queue(*exchange);
   if (path.starts_with("/v1/models/")) return answer_models(*exchange, path.substr(models.size() + 1));
-  if (path.starts_with("/v1/queue/")) return answer_request(*exchange, path.substr(queue.size() + 1), tenant);
-  const bool takes_post = openai::endpoint_of(path) != openai::Endpoint::opaque;
-  turn_away(*exchange,
-            takes_post ? Refusal{RefusalReason::method_not_allowed, fmt::format("'{}' takes POST.", path), {}, {}}
-                       : Refusal{RefusalReason::path_unknown, fmt::format("There is nothing at '{}'.", path), {}, {}},
-            &tenant);
+  answer_request(*exchange, path.substr(queue.size() + 1), tenant);
 }
 
 // -- a request for an engine
 
 void FrontDoor::accept(const Shared& exchange, const TenantFacts& tenant) {
-  auto extracted = openai::extract(exchange->head().path(), exchange->body());
+  const std::string_view path = exchange->head().path();
+  if (!is_plain(path)) {
+    return turn_away(*exchange, {RefusalReason::bad_request,
+                                 fmt::format("The path '{}' must be written plainly: without '%' and '\\', and no part of it empty, '.' or '..'.",
+                                             openai::excerpt(path)), {}, {}}, &tenant);
+  }
+  if (const auto error = openai::check_media(exchange->head().fields)) return turn_away(*exchange, *error, tenant);
+  auto extracted = openai::extract(path, exchange->body());
   if (!extracted) return turn_away(*exchange, extracted.error(), tenant);
   const auto facts = std::make_shared<const openai::RequestFacts>(std::move(*extracted));
 
@@ -155,14 +184,14 @@ void FrontDoor::accept(const Shared& exchange, const TenantFacts& tenant) {
 
 Refusal FrontDoor::unknown_model(const std::string& name) const {
   if (!fleet_.every_instance_seen()) {
-    return {RefusalReason::no_instance, fmt::format("Nobody known serves '{}', but not every instance has answered yet. Retry soon.", name), "model", 2s};
+    return {RefusalReason::no_instance, fmt::format("Nobody known serves '{}', but not every instance has answered yet. Retry soon.", openai::excerpt(name)), "model", 2s};
   }
   std::vector<std::string> known;
   for (const ModelFacts& model : fleet_.models()) known.push_back(model.name);
   const auto nearest = openai::nearest_name(name, known);
   return {RefusalReason::model_unknown,
-          nearest ? fmt::format("There is no model '{}'. Did you mean '{}'?", name, *nearest)
-                  : fmt::format("There is no model '{}'. GET /v1/models lists those there are.", name),
+          nearest ? fmt::format("There is no model '{}'. Did you mean '{}'?", openai::excerpt(name), *nearest)
+                  : fmt::format("There is no model '{}'. GET /v1/models lists those there are.", openai::excerpt(name)),
           "model", {}};
 }
 
@@ -178,18 +207,20 @@ void FrontDoor::turn_away(net::Exchange& exchange, const Refusal& refusal, const
                           const std::string& model) {
   observe::RequestRecord record = record_of(exchange);
   const int status = respond_refusal(exchange, {}, refusal);
+  record.error = openai::rule_of(refusal.reason).code;
   log_turned_away(std::move(record), tenant, status, model);
 }
 
 void FrontDoor::turn_away(net::Exchange& exchange, const openai::RequestError& error, const TenantFacts& tenant) {
   observe::RequestRecord record = record_of(exchange);
   const int status = respond_refusal(exchange, {}, error);
+  record.error = error.code;
   log_turned_away(std::move(record), &tenant, status, {});
 }
 
 void FrontDoor::log_turned_away(observe::RequestRecord record, const TenantFacts* tenant, int status,
                                 const std::string& model) {
-  record.model = model;
+  record.model = openai::excerpt(model);
   record.model_known = !model.empty() && registry_.find_model(model).has_value();
   if (tenant) record.tenant = registry_.tenant_name(tenant->id);
   record.status = status;

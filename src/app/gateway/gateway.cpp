@@ -20,12 +20,28 @@ namespace {
 constexpr std::string_view version = QLM_VERSION;
 constexpr Duration drain_look = 20ms;
 
-// What the HTTP server says by itself of requests it could not read.
+// What the HTTP server says by itself of requests that it could not read.
+struct Unread {
+  std::string_view type, code, opening, closing;
+};
+
+Unread unread(int status) {
+  constexpr std::string_view invalid = "invalid_request_error";
+  switch (status) {
+    case 408: return {invalid, "request_timeout", "The request came too slowly", ""};
+    case 413: return {invalid, "body_too_large", "The request is too large", " (limits.body)"};
+    case 414: return {invalid, "target_too_long", "The request is too large", ""};
+    case 431: return {invalid, "head_too_large", "The request is too large", ""};
+    case 501:
+    case 505: return {invalid, "not_implemented", "This is not done here", ""};
+    case 503: return {"overloaded", "overloaded", "QLM holds as much as it may", ". Retry soon"};
+    default: return {invalid, "bad_request", "The request is not valid HTTP", ""};
+  }
+}
+
 std::string refusal_body(int status, const std::string& message) {
-  const bool too_large = status == 413;
-  const bool busy = status == 503;
-  return openai::error_body(busy ? "overloaded" : "invalid_request_error",
-                            too_large ? "body_too_large" : status == 408 ? "request_timeout" : busy ? "overloaded" : "bad_request", message, {});
+  const Unread words = unread(status);
+  return openai::error_body(words.type, words.code, fmt::format("{}: {}{}.", words.opening, message, words.closing), {});
 }
 
 net::HttpServerLimits limits_of(const config::Limits& limits) {
@@ -33,6 +49,8 @@ net::HttpServerLimits limits_of(const config::Limits& limits) {
   made.body = limits.body;
   made.bodies_in_flight = limits.queued_bytes;
   made.connections = static_cast<std::size_t>(limits.connections);
+  made.head_timeout = limits.head_timeout;
+  made.body_timeout = limits.body_timeout;
   return made;
 }
 
@@ -82,6 +100,17 @@ struct Gateway::Parts {
     door.perform(action);
   }
 
+  // There is no request to speak of, but it was turned away all the same.
+  std::string refuse_unread(int status, const std::string& message) {
+    observe::RequestRecord record;
+    record.arrived = loop.wall();
+    record.status = status;
+    record.outcome = Outcome::rejected;
+    record.error = unread(status).code;
+    accounting->finished(record);
+    return refusal_body(status, message);
+  }
+
   void look_whether_drained() {
     const bool empty = host.controller().drained() && door.sessions() == 0 && server->connections() == 0;
     if (empty || loop.now() >= drain_until) return drained();
@@ -100,7 +129,8 @@ Result<std::unique_ptr<Gateway>> Gateway::start(net::Loop& loop, const config::C
   Parts* parts = gateway->parts_.get();
   parts->host.set_on_action([parts](const Action& action) { parts->perform(action); });
 
-  auto server = net::HttpServer::listen(loop, address_of(configuration.listen), limits_of(configuration.limits), refusal_body,
+  auto server = net::HttpServer::listen(loop, address_of(configuration.listen), limits_of(configuration.limits),
+                                        [parts](int status, const std::string& message) { return parts->refuse_unread(status, message); },
                                         [parts](std::shared_ptr<net::Exchange> exchange) { parts->door.handle(std::move(exchange)); });
   if (!server) return std::unexpected(server.error());
   parts->server = std::move(*server);
@@ -132,6 +162,7 @@ Result<void> Gateway::reload(const config::Configuration& next) {
   parts_->host.feed(event::ConfigurationChanged{parts_->registry.controller_configuration()});
   parts_->fleet.apply(next.instances);
   parts_->door.apply(next);
+  parts_->server->set_limits(limits_of(next.limits));
   parts_->accounting->reloaded(true, parts_->loop.wall());
   for (const std::string& each : changes.changed) parts_->say("reload: " + each);
   return {};

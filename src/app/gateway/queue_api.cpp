@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include "app/gateway/front_door.hpp"
@@ -39,6 +40,22 @@ std::string_view count_name(Decision decision) {
   }
 }
 
+// SDKs write the slash of org/model as %2F. What is no escape stays as it stands.
+std::string unescaped(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    unsigned byte = 0;
+    const char* digits = text.data() + i + 1;
+    if (text[i] == '%' && i + 2 < text.size() && std::from_chars(digits, digits + 2, byte, 16).ptr == digits + 2) {
+      out += static_cast<char>(byte);
+      i += 2;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 void FrontDoor::answer_models(net::Exchange& exchange, std::string_view one) const {
@@ -46,9 +63,10 @@ void FrontDoor::answer_models(net::Exchange& exchange, std::string_view one) con
   std::string body;
   JsonWriter json(body);
   if (!one.empty()) {
-    const auto found = std::find_if(models.begin(), models.end(), [&](const ModelFacts& each) { return each.name == one; });
+    const std::string name = unescaped(one);
+    const auto found = std::find_if(models.begin(), models.end(), [&](const ModelFacts& each) { return each.name == name; });
     if (found == models.end()) {
-      respond_refusal(exchange, {}, unknown_model(std::string(one)));
+      respond_refusal(exchange, {}, unknown_model(name));
       return;
     }
     write_model(json, *found);

@@ -79,6 +79,7 @@ void RequestSession::reject(const action::Reject& action) {
   if (!answered_) {
     answered_ = true;
     const openai::Refusal refusal = refusal_of(action, refusal_context());
+    record_.error = openai::rule_of(refusal.reason).code;
     if (begun_) close_stream_with(refusal);
     else record_.status = respond_refusal(*exchange_, record_.id, refusal);
   }
@@ -204,7 +205,9 @@ void RequestSession::reply_ended(const RelayEnd& end) {
   action::Reject cut;
   cut.request = id();
   cut.reason = Reason::engine_cut;
-  close_stream_with(refusal_of(cut, refusal_context()));
+  const openai::Refusal refusal = refusal_of(cut, refusal_context());
+  record_.error = openai::rule_of(refusal.reason).code;
+  close_stream_with(refusal);
 }
 
 void RequestSession::close_stream_with(const openai::Refusal& refusal) {

@@ -43,8 +43,10 @@ std::expected<ClassId, Refusal> class_of(const openai::StatedSlo& stated, const 
   const auto named = registry.find_class(stated.class_name);
   const std::string allowed = list(registry.class_names(tenant));
   if (!named) {
-    return std::unexpected(Refusal{RefusalReason::bad_request,
-        fmt::format("There is no class '{}'. You may use: {}.", stated.class_name, allowed), stated.source, {}});
+    const auto nearest = openai::nearest_name(stated.class_name, registry.class_names(tenant));
+    return std::unexpected(Refusal{RefusalReason::class_unknown,
+        fmt::format("There is no class '{}'. {}You may use: {}.", stated.class_name,
+                    nearest ? fmt::format("Did you mean '{}'? ", *nearest) : "", allowed), stated.source, {}});
   }
   if (!tenant.may_use(*named)) {
     return std::unexpected(Refusal{RefusalReason::class_not_allowed,
@@ -76,8 +78,10 @@ std::expected<ResolvedSlo, Refusal> resolve_slo(const openai::StatedSlo& stated,
   if (stated.deadline) {
     Duration left = *stated.deadline - wall;
     if (left <= Duration{}) {
-      return std::unexpected(Refusal{RefusalReason::deadline_passed, "The deadline it states was over before it arrived.",
-                                     "x-slo-deadline", {}});
+      return std::unexpected(Refusal{
+          RefusalReason::deadline_passed,
+          "The deadline was over before the request arrived. State a later one, and see that the client's clock is right.",
+          "x-slo-deadline", {}});
     }
     if (tenant.e2e_ceiling) left = std::max(left, *tenant.e2e_ceiling);
     resolved.deadline = add(now, left);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <iterator>
+#include <utility>
 
 namespace qlm::http {
 namespace {
@@ -61,12 +62,33 @@ bool ChunkedDecoder::take(char c) {
     ++size_digits_;
   }
   if (state_ == State::data_lf) size_digits_ = 0;
-  if ((next == State::extension || next == State::trailer) && ++overhead_ > max_overhead) {
-    state_ = State::broken;
-  } else {
-    state_ = next;
+  const bool overhead = next == State::extension || next == State::trailer;
+  if (next == State::broken || (overhead && ++overhead_ > max_overhead)) {
+    broke_in_ = std::exchange(state_, State::broken);
+    return false;
   }
-  return state_ != State::broken;
+  state_ = next;
+  return true;
+}
+
+std::string_view ChunkedDecoder::fault() const {
+  if (state_ != State::broken) return {};
+  if (overhead_ > max_overhead) return "extensions and trailers of more than 16 KiB";
+  switch (broke_in_) {
+    case State::size:
+      if (size_digits_ == 0) return "a chunk does not begin with its size in hexadecimal";
+      return size_digits_ == max_size_digits ? "a chunk size of more than 15 digits"
+                                             : "a chunk size is not followed by CR LF";
+    case State::extension:
+    case State::trailer_start:
+    case State::trailer:
+      return "control bytes or a folded line in an extension or a trailer";
+    case State::data_cr:
+    case State::data_lf:
+      return "a chunk is longer than its size says, or not followed by CR LF";
+    default:
+      return "a line does not end in CR LF";
+  }
 }
 
 ChunkedDecoder::Step ChunkedDecoder::next(std::string_view& in) {

@@ -27,6 +27,7 @@ class ChunkedDecoder {
   };
   Step next(std::string_view& in);
   bool done() const { return state_ == State::done; }
+  std::string_view fault() const;  // what is malformed, in words; empty while nothing is
 
  private:
   enum class State {
@@ -47,6 +48,7 @@ class ChunkedDecoder {
   bool take(char c);          // false when it breaks the message
 
   State state_ = State::size;
+  State broke_in_ = State::size;
   std::uint64_t left_ = 0;  // the chunk's size while it is read, then what is missing of its data
   int size_digits_ = 0;
   std::size_t overhead_ = 0;  // bytes of extension and trailer so far

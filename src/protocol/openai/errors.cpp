@@ -14,6 +14,7 @@ using enum RefusalReason;
 constexpr std::array rules = std::to_array<RefusalRule>({
     {bad_request, 400, "invalid_request_error", "bad_request", false},
     {unauthorized, 401, "authentication_error", "invalid_api_key", false},
+    {class_unknown, 400, "invalid_request_error", "class_not_found", false},
     {class_not_allowed, 403, "permission_error", "class_not_allowed", false},
     {model_unknown, 404, "invalid_request_error", "model_not_found", false},
     {path_unknown, 404, "invalid_request_error", "path_unknown", false},
@@ -93,6 +94,7 @@ ErrorReply error_reply(const Refusal& refusal) {
   const RefusalRule& rule = rule_of(refusal.reason);
   ErrorReply out = reply(rule.status, refusal_body(refusal));
   if (refusal.retry_after) out.headers.emplace_back("Retry-After", retry_after_value(*refusal.retry_after));
+  if (!refusal.allow.empty()) out.headers.emplace_back("Allow", refusal.allow);
   if (!rule.retry_helps || refusal.retry_after.value_or(0s) > longest_obeyed_retry_after) {
     out.headers.emplace_back("x-should-retry", "false");
   }
@@ -110,6 +112,15 @@ std::string sse_error_event(const Refusal& refusal) { return "data: " + refusal_
 std::string retry_after_value(Duration wait) {
   const auto whole = std::chrono::ceil<std::chrono::seconds>(std::max(wait, Duration{1}));
   return std::to_string(whole.count());
+}
+
+std::string excerpt(std::string_view text) {
+  constexpr std::size_t most = 100;
+  if (text.size() <= most) return std::string(text);
+  text = text.substr(0, most);
+  while ((static_cast<unsigned char>(text.back()) & 0xC0) == 0x80) text.remove_suffix(1);  // not through a character
+  if (static_cast<unsigned char>(text.back()) >= 0xC0) text.remove_suffix(1);
+  return std::string(text) + "...";
 }
 
 std::optional<std::string> nearest_name(std::string_view name, std::span<const std::string> candidates) {

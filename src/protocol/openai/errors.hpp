@@ -16,6 +16,7 @@ namespace qlm::openai {
 enum class RefusalReason {
   bad_request,
   unauthorized,
+  class_unknown,
   class_not_allowed,
   model_unknown,
   path_unknown,
@@ -52,6 +53,7 @@ struct Refusal {
   std::string message;  // which limit, whose, what the estimate was, and what the caller can do
   std::string param;
   std::optional<Duration> retry_after;
+  std::string_view allow{};  // method_not_allowed: the methods that the path does take
 };
 
 struct ErrorReply {
@@ -72,6 +74,9 @@ std::string sse_error_event(const Refusal& refusal);
 std::string retry_after_value(Duration wait);
 // The SDKs fall back to their own short back-off above this, so they are told not to retry at all.
 inline constexpr Duration longest_obeyed_retry_after = 60s;
+
+// A client's word as a message may repeat it: never longer than a line.
+std::string excerpt(std::string_view text);
 
 // The candidate a misspelling most likely meant; the first of equals; nothing when none is near.
 std::optional<std::string> nearest_name(std::string_view name, std::span<const std::string> candidates);

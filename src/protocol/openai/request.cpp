@@ -6,6 +6,7 @@
 #include <bitset>
 #include <charconv>
 
+#include "protocol/openai/errors.hpp"
 #include "protocol/openai/json_read.hpp"
 #include "protocol/openai/known_fields.hpp"
 
@@ -44,6 +45,10 @@ class Extraction {
   explicit Extraction(RequestFacts& facts) : facts_(facts), in_(*facts.body, max_json_depth) {}
 
   std::optional<RequestError> run() {
+    if (facts_.body->empty()) return invalid("invalid_json", "The request body is empty; it must be a JSON object.");
+    if (facts_.body->starts_with("\xEF\xBB\xBF")) {
+      return invalid("invalid_json", "The request body begins with a byte order mark; JSON begins without one.");
+    }
     if (in_.peek() != JsonKind::object) {
       // A broken text is told as such; a whole one of another kind is told what it should be.
       if (in_.skip() && in_.end()) return invalid("invalid_type", "The request body must be a JSON object.");
@@ -141,7 +146,7 @@ class Extraction {
 
   bool integer(std::string_view name, std::optional<std::int64_t>& out) {
     if (in_.peek() == JsonKind::null) return in_.null();
-    return in_.integer_if(out) && (out || wrong_type(name, "an integer"));
+    return in_.integer_if(out) && (out || wrong_type(name, "an integer of 64 bits"));
   }
 
   bool max_tokens(std::string_view name) {
@@ -348,6 +353,24 @@ const Member* RequestFacts::find(std::string_view name) const {
   return found == members.end() ? nullptr : &*found;
 }
 
+std::optional<RequestError> check_media(const http::Fields& headers) {
+  const auto unsupported = [](std::string_view header, std::string_view value, std::string_view wanted) {
+    return RequestError{415, "unsupported_media_type", fmt::format("'{}' is '{}'; {}.", header, excerpt(value), wanted), std::string(header)};
+  };
+  const std::string_view coding = headers.find("Content-Encoding").value_or("identity");
+  if (!http::equals_ignoring_case(coding, "identity")) {
+    return unsupported("content-encoding", coding, "send the body as it is");
+  }
+  const auto type = headers.find("Content-Type");
+  if (!type) return {};
+  std::string_view bare = type->substr(0, type->find(';'));
+  bare = bare.substr(0, bare.find_last_not_of(" \t") + 1);
+  constexpr std::string_view json = "application/json", suffix = "+json";
+  const bool suffixed = bare.size() > suffix.size() && http::equals_ignoring_case(bare.substr(bare.size() - suffix.size()), suffix);
+  if (suffixed || http::equals_ignoring_case(bare, json)) return {};
+  return unsupported("content-type", *type, "only application/json is read here");
+}
+
 std::expected<RequestFacts, RequestError> extract(std::string_view path, std::shared_ptr<const std::string> body) {
   RequestFacts facts;
   facts.body = std::move(body);
@@ -357,7 +380,7 @@ std::expected<RequestFacts, RequestError> extract(std::string_view path, std::sh
                                                                first_invalid_byte(*facts.body))));
   }
   if (auto error = Extraction(facts).run()) return std::unexpected(std::move(*error));
-  if (facts.model.empty()) return std::unexpected(invalid("missing_field", "'model' is missing.", "model"));
+  if (facts.model.empty()) return std::unexpected(invalid("missing_field", "'model' is missing. GET /v1/models lists those there are.", "model"));
   return facts;
 }
 

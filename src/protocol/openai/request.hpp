@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/quantity.hpp"
+#include "protocol/http/message.hpp"
 
 namespace qlm::openai {
 
@@ -87,6 +88,9 @@ struct RequestFacts {
 };
 
 inline constexpr int max_json_depth = 128;
+
+// 415 for a body that says it is something else than JSON, or packed. A body that says nothing is taken for JSON.
+std::optional<RequestError> check_media(const http::Fields& headers);
 
 // Rejects with 400, naming the place or the field: anything that is not one JSON object in valid UTF-8; nesting beyond
 // max_json_depth; no model, or one that is not a non-empty string; wrong types of the fields read here; and a second,

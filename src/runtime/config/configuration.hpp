@@ -56,6 +56,8 @@ struct Limits {
   std::int64_t connections = 20'000;
   Bytes stream_buffer{1LL << 20};       // read from an engine, not yet taken by one client
   Bytes stream_buffers{1LL << 30};      // the same, of all streams
+  Duration head_timeout = 30s;          // from the first byte of a request's head to its end
+  Duration body_timeout = 60s;          // for every 64 KiB of a request's body
   Duration client_stall = 30s;          // a client that takes nothing this long is cancelled
 
   bool operator==(const Limits&) const = default;

@@ -103,6 +103,9 @@ const Key limits_keys[] = {
     ranged({"connections", Kind::count, "20k", "client connections", into<&Limits::connections>}, 1, 1'000'000),
     {"stream_buffer", Kind::size, "1MiB", "read from an engine and not yet taken by one client", into<&Limits::stream_buffer>},
     {"stream_buffers", Kind::size, "1GiB", "the same, of all streams", into<&Limits::stream_buffers>},
+    {"head_timeout", Kind::duration, "30s", "for the whole head of a request; then it is answered with 408", into<&Limits::head_timeout>},
+    {"body_timeout", Kind::duration, "60s", "for every 64 KiB of a request's body; then it is answered with 408",
+     into<&Limits::body_timeout>},
     {"client_stall", Kind::duration, "30s", "a client that takes nothing for this long is cancelled",
      into<&Limits::client_stall>},
 };

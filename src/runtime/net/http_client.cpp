@@ -222,7 +222,7 @@ class Running final : public Socket::Handler, public std::enable_shared_from_thi
         case Kind::payload: handler_->on_body(step.payload); break;
         case Kind::need_more: return;
         case Kind::done: return complete(in);
-        case Kind::malformed: return fail_with(ClientFailure::in_body, "the chunked coding is broken");
+        case Kind::malformed: return fail_with(ClientFailure::in_body, fmt::format("the chunked coding is broken: {}", chunks_.fault()));
       }
     }
   }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <unordered_set>
 #include <utility>
 
@@ -13,6 +14,8 @@ namespace qlm::net {
 namespace {
 
 class Connection;
+
+constexpr Bytes body_step{64 * 1024};
 
 struct BodyBudget {
   Bytes limit;
@@ -233,6 +236,7 @@ class Connection final : public Socket::Handler, public std::enable_shared_from_
     in_.erase(0, (*parsed)->second);
     head_seen_ = head_tried_ = 0;
     body_ = std::make_shared<Body>(shared_->bodies);
+    body_awaited_.reset();
     chunks_ = {};
     if (head_.framing.kind == http::Framing::Kind::length) {
       if (head_.framing.length > shared_->limits.body) return refuse_large();
@@ -264,7 +268,11 @@ class Connection final : public Socket::Handler, public std::enable_shared_from_
         if (read_chunks()) return state_ == State::over ? false : dispatch();
         break;
     }
-    if (state_ == State::body) await(shared_->limits.body_timeout);
+    const Bytes size{std::ssize(body_->text)};
+    if (state_ == State::body && (!body_awaited_ || size - *body_awaited_ >= body_step)) {
+      body_awaited_ = size;
+      await(shared_->limits.body_timeout);
+    }
     return false;
   }
 
@@ -281,7 +289,7 @@ class Connection final : public Socket::Handler, public std::enable_shared_from_
         if (!body_->reserve(size)) return !refuse_busy();
         continue;
       }
-      if (step.kind == Kind::malformed) return !refuse(400, "the chunked coding of the body is broken");
+      if (step.kind == Kind::malformed) return !refuse(400, fmt::format("the chunked coding of the body is broken: {}", chunks_.fault()));
       in_.erase(0, in_.size() - in.size());
       return step.kind == Kind::done;
     }
@@ -325,7 +333,10 @@ class Connection final : public Socket::Handler, public std::enable_shared_from_
   void too_slow() {
     const auto alive = shared_from_this();
     if (state_ == State::head && in_.empty()) return end_with(&Socket::close_after_answer);
-    refuse(408, state_ == State::head ? "the request's head took too long" : "the request's body took too long");
+    const bool head = state_ == State::head;
+    const Duration limit = head ? shared_->limits.head_timeout : shared_->limits.body_timeout;
+    refuse(408, head ? fmt::format("its head was not there after {:.3g} s", seconds(limit))
+                     : fmt::format("less than {} KiB of its body came in {:.3g} s", body_step.count / 1024, seconds(limit)));
   }
 
   void end_with(void (Socket::*ending)()) {
@@ -351,6 +362,7 @@ class Connection final : public Socket::Handler, public std::enable_shared_from_
   http::RequestHead head_;
   http::ChunkedDecoder chunks_;
   std::shared_ptr<Body> body_;
+  std::optional<Bytes> body_awaited_;  // how much of it there was when the wait for more began
   ServerExchange* exchange_ = nullptr;  // being answered; it keeps this connection, and takes itself out
 };
 
@@ -466,6 +478,10 @@ class Server final : public HttpServer {
   std::uint16_t port() const override { return listener_->port(); }
   std::size_t connections() const override { return shared_->connections.size(); }
   void on_written(std::function<void(Duration)> tell) override { shared_->on_written = std::move(tell); }
+  void set_limits(HttpServerLimits limits) override {
+    shared_->bodies->limit = limits.bodies_in_flight;
+    shared_->limits = limits;
+  }
   void drain() override {
     shared_->draining = true;
     listener_->stop();

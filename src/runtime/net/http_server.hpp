@@ -26,7 +26,7 @@ struct HttpServerLimits {
   Bytes bodies_in_flight{1024LL * 1024 * 1024};  // all bodies being read or held by exchanges, of this server
   std::size_t connections = 20'000;  // one more is told 503
   Duration head_timeout = 30s;   // from the first byte of a head to its end
-  Duration body_timeout = 60s;   // between two reads of a body
+  Duration body_timeout = 60s;   // for every 64 KiB of a body, so that nobody holds a connection with a byte now and then
   Duration idle_timeout = 75s;   // between requests
 };
 
@@ -76,6 +76,7 @@ class HttpServer {
   // Told how long the oldest of the bytes that just left were in the house: from their being read, as the exchange
   // said, to the kernel's taking the last byte queued with them. Not told of the bytes before a connection is closed.
   virtual void on_written(std::function<void(Duration)> tell) = 0;
+  virtual void set_limits(HttpServerLimits limits) = 0;  // for what is read from now on
   // No new connections; idle ones close now, busy ones after their answer ("Connection: close").
   virtual void drain() = 0;
 };

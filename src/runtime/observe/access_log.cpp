@@ -63,6 +63,7 @@ std::string access_line(const RequestRecord& r) {
   line.number("status", r.status);
   line.text("outcome", name(r.outcome));
   if (r.reason != Reason::none) line.text("reason", name(r.reason));
+  line.text("error", r.error);
   line.text("model", r.model);
   line.text("class", r.class_name);
   line.text("tenant", r.tenant);

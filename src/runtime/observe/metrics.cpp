@@ -145,7 +145,9 @@ void Metrics::request_finished(const RequestRecord& record) {
   m.requests.Add(with("outcome", name(record.outcome))).Increment();
   m.objectives(record, labels);
   if (record.outcome == Outcome::rejected || record.outcome == Outcome::expired) {
-    m.shed.Add({{"reason", std::string(name(record.reason))}}).Increment();
+    // What never came before the controller has no reason of its: the code that was answered says why.
+    const bool by_code = record.reason == Reason::none && !record.error.empty();
+    m.shed.Add({{"reason", by_code ? record.error : std::string(name(record.reason))}}).Increment();
   }
 
   const bool dispatched = record.attempts > 0;

@@ -40,6 +40,7 @@ struct RequestRecord {
   int status = 0;  // as sent, or 499
   Outcome outcome = Outcome::completed;
   Reason reason = Reason::none;
+  std::string error;  // code of the error object that QLM answered with; empty where the engine's own words went out
   bool client_gone = false;
 };
 

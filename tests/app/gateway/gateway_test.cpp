@@ -156,6 +156,24 @@ TEST(Gateway, TakesOutWhatWouldSteerTheEnginePastTheQueueAndSaysSo) {
   EXPECT_NE(engine.bodies.at(0).find("\"custom\":1"), std::string::npos);
 }
 
+TEST(Gateway, TakesOnlyPlainPathsAndOnlyJsonAndSaysWhichMethodsAPathTakes) {
+  net::Loop loop;
+  FakeEngine engine(loop, answers(200, "{}"));
+  House house({&engine}, loop);
+  const std::string body = R"({"model":"tiny"})";
+  for (const std::string path : {"/v1/../sleep", "/v1/./x", "/v1//x", "/v1/%2e%2e/sleep", "/v1/a\\b", "/v1/.."}) {
+    EXPECT_EQ(house.post(body, {}, path).head.status, 400) << path;
+  }
+  EXPECT_TRUE(engine.bodies.empty());
+  EXPECT_EQ(house.post(body, {}, "/v1/rerank").head.status, 200);
+  EXPECT_EQ(house.post(body, {}, "/v1/rerank/").head.status, 200);
+  http::Fields text;
+  text.add("Content-Type", "text/plain");
+  EXPECT_EQ(house.post(body, text, "/v1/rerank").head.status, 415);
+  EXPECT_EQ(house.post(body, {}, "/v1/models").head.fields.find("Allow"), "GET, HEAD");
+  EXPECT_EQ(house.get("/v1/chat/completions").head.fields.find("Allow"), "POST");
+}
+
 TEST(Gateway, NamesTheNearestModel) {
   net::Loop loop;
   FakeEngine engine(loop, streams({}));

@@ -77,6 +77,23 @@ TEST(Chunked, EveryUnfinishedMessageWantsMore) {
   }
 }
 
+TEST(Chunked, SaysWhatIsBroken) {
+  const auto fault = [](std::string_view in) {
+    ChunkedDecoder decoder;
+    while (decoder.next(in).kind == Kind::payload) {}
+    return std::string(decoder.fault());
+  };
+  EXPECT_EQ(fault("3\r\nabc\r\n"), "");
+  EXPECT_EQ(fault("-3\r\n"), "a chunk does not begin with its size in hexadecimal");
+  EXPECT_EQ(fault("0x3\r\n"), "a chunk size is not followed by CR LF");
+  EXPECT_EQ(fault("ffffffffffffffff\r\n"), "a chunk size of more than 15 digits");
+  EXPECT_EQ(fault("3;a\n"), "control bytes or a folded line in an extension or a trailer");
+  EXPECT_EQ(fault("3;" + std::string(20'000, 'a')), "extensions and trailers of more than 16 KiB");
+  EXPECT_EQ(fault("3\r\nabcd\r\n"), "a chunk is longer than its size says, or not followed by CR LF");
+  EXPECT_EQ(fault("3\rabc"), "a line does not end in CR LF");
+  EXPECT_EQ(fault("0\r\nT: x\r\r"), "a line does not end in CR LF");
+}
+
 struct Shape {
   std::string name;
   std::string bytes;

@@ -31,7 +31,7 @@ std::string problems(const Loaded& loaded) {
 constexpr std::string_view typical = R"(listen: 0.0.0.0:8080
 admin: "[::1]:9000"
 auth: keys
-limits: {body: 16MiB, queued: 200k, queued_bytes: 2GiB, tenant_share: 20%, connections: 5k, stream_buffer: 64KiB, stream_buffers: 2MiB, client_stall: 5s}
+limits: {body: 16MiB, queued: 200k, queued_bytes: 2GiB, tenant_share: 20%, connections: 5k, stream_buffer: 64KiB, stream_buffers: 2MiB, head_timeout: 3s, body_timeout: 4s, client_stall: 5s}
 stream_keepalive: 15s
 drain_timeout: 2min
 classes:
@@ -83,7 +83,7 @@ TEST(Configuration, EveryKeyReachesItsValue) {
   EXPECT_EQ(c.listen, (ListenAddress{"0.0.0.0", 8080}));
   EXPECT_EQ(c.admin, (ListenAddress{"::1", 9000}));
   EXPECT_EQ(c.auth, Auth::keys);
-  EXPECT_EQ(c.limits, (Limits{Bytes{16 << 20}, 200'000, Bytes{2LL << 30}, 0.2, 5000, Bytes{64 << 10}, Bytes{2 << 20}, 5s}));
+  EXPECT_EQ(c.limits, (Limits{Bytes{16 << 20}, 200'000, Bytes{2LL << 30}, 0.2, 5000, Bytes{64 << 10}, Bytes{2 << 20}, 3s, 4s, 5s}));
   EXPECT_EQ(c.stream_keepalive, 15s);
   EXPECT_EQ(c.drain_timeout, 2min);
   ASSERT_EQ(c.classes.size(), 4U);

@@ -353,6 +353,22 @@ TEST_F(ServerTest, SlowHeadsAndBodiesAreAnswered408AndIdleOnesClosedSilently) {
   EXPECT_EQ(idle->reason, "");
 }
 
+TEST_F(ServerTest, ABodyThatTricklesIsAnswered408HoweverOftenAByteComes) {
+  HttpServerLimits limits;
+  limits.body_timeout = 50ms;
+  serve(keep(), limits);
+  auto client = wire();
+  client->send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n");
+  Timer drip(loop);
+  std::function<void()> one_more = [&] {
+    if (!client->closed) client->send("a");
+    drip.after(5ms, [&] { one_more(); });
+  };
+  one_more();
+  until([&] { return client->closed; });
+  EXPECT_TRUE(client->has("less than 64 KiB of its body came in 0.05 s")) << client->heard;
+}
+
 TEST_F(ServerTest, TimeLimitsDoNotTouchARequestBeingAnswered) {
   HttpServerLimits limits;
   limits.head_timeout = limits.body_timeout = limits.idle_timeout = 5ms;
