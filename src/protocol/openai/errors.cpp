@@ -117,10 +117,9 @@ std::string retry_after_value(Duration wait) {
 std::string excerpt(std::string_view text) {
   constexpr std::size_t most = 100;
   if (text.size() <= most) return std::string(text);
-  text = text.substr(0, most);
-  while ((static_cast<unsigned char>(text.back()) & 0xC0) == 0x80) text.remove_suffix(1);  // not through a character
-  if (static_cast<unsigned char>(text.back()) >= 0xC0) text.remove_suffix(1);
-  return std::string(text) + "...";
+  std::size_t end = most;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // not through a character
+  return std::string(text.substr(0, end)) + "...";
 }
 
 std::optional<std::string> nearest_name(std::string_view name, std::span<const std::string> candidates) {
