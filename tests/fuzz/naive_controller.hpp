@@ -134,6 +134,7 @@ class NaiveController {
   void described(Place& p, const InstanceDescription& is);
   void refresh_unserved(const std::vector<ModelId>& models);
   void worked(Place& p);
+  void answers(Place& p);
   void failed(Place& p);
   void open(Place& p);
   void aborted(const action::Abort& told, action::AbortWhy why);

@@ -110,9 +110,12 @@ void NaiveController::on(const event::ConfigurationChanged& e, Script& script) {
 
 void NaiveController::worked(Place& p) {
   p.failures = 0;
-  if (p.breaker != BreakerState::half_open) return;
-  p.breaker = BreakerState::closed;
   p.pause = Duration{};
+  answers(p);
+}
+
+void NaiveController::answers(Place& p) {
+  if (p.breaker == BreakerState::half_open) p.breaker = BreakerState::closed;
 }
 
 void NaiveController::failed(Place& p) {
@@ -249,7 +252,7 @@ void NaiveController::on(const event::FirstToken& e, Script& script) {
   Request& r = found->second;
   if (r.attempt != e.key.attempt || r.state != RequestState::dispatched) return;
   r.state = RequestState::streaming;
-  if (p) worked(*p);
+  if (p) answers(*p);
   dispatches(script);
 }
 
