@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "app/gateway/ask_engine.hpp"
-#include "protocol/openai/json_write.hpp"
 
 namespace qlm::gateway {
 namespace {
@@ -179,13 +178,7 @@ bool Fleet::Monitor::stalled() const {
 
 void Fleet::Monitor::canary() {
   if (upstream_->engine_names.empty()) return tell(true, {}), watch();
-  engines::EngineRequest question;
-  question.method = "POST";
-  question.target = "/v1/completions";
-  question.body = fmt::format(R"({{"model":{},"prompt":"1","max_tokens":1}})",
-                              openai::json_string(upstream_->engine_names.begin()->second));
-  question.timeout = 5s;
-  ask(question, [this](const Result<net::WholeResponse>& answer) {
+  ask(engines::canary_request(upstream_->kind, upstream_->engine_names.begin()->second), [this](const Result<net::WholeResponse>& answer) {
     const bool alive = answer && answer->head.status < 500;
     tell(alive, alive ? std::string() : answer ? fmt::format("a one-token request got status {}", answer->head.status) : answer.error().message);
     watch();

@@ -266,7 +266,12 @@ void Relay::ended_error() {
   } else if (error.retryable_elsewhere || status_ < 400) {
     end.end = event::AttemptEnd::failed_before_byte;
   } else {
-    // The request itself is at fault, and the engine's own words say best how.
+    // The request itself is at fault, and the engine's own words say best how; only their shape may be a stranger's.
+    if (!error.openai_shaped) {
+      fields_.set("Content-Type", "application/json");
+      held_ = openai::error_body(error.type, error.code, error.message, error.param);
+      status_ = error.status;
+    }
     sink_.reply_whole(status_, fields_, std::move(held_));
   }
   end.error = std::move(error);

@@ -3,9 +3,8 @@
 // value; the caller adds the base URL, Host and Authorization, keeps the timeout, and reports what came.
 // Whether a stream ended well is stream.hpp's business.
 //
-// Seen to agree with a real server: llama.cpp (tests/tools/real_llamacpp.py starts it). vLLM, SGLang, Ollama,
-// transformers and the llama.cpp router were written from their sources and documents; their tests replay transcripts
-// and prove no more than that.
+// Seen to agree with real servers (docs/engines.md): llama.cpp, its router, vLLM. SGLang, Ollama and transformers were
+// written from their sources and documents; their tests replay transcripts and prove no more than that.
 #pragma once
 
 #include <cstdint>
@@ -73,12 +72,19 @@ struct Health {
   std::string reason = "not asked yet";  // a sentence for people; empty when ready
 };
 
-enum class Residency : std::uint8_t { loaded, loading, asleep, unloaded, failed };
+enum class Residency : std::uint8_t {
+  loaded,
+  loading,
+  asleep,    // takes requests and holds them until somebody wakes it
+  unloaded,  // a request makes the engine load it
+  failed
+};
 
 struct Model {
   std::string id;                    // how a request names it
   std::vector<std::string> aliases;  // other names it answers to
   std::optional<Tokens> context;     // the longest prompt and answer together, of one request
+  std::optional<int> slots;          // requests for it run at once, where each model has its own (router)
   std::string root;                  // where its weights came from
   std::string parent;                // the base model, when this is an adapter
   Residency residency = Residency::loaded;
@@ -159,6 +165,9 @@ struct EngineStats {
 };
 std::optional<EngineRequest> stats_request(EngineKind kind, const Capabilities& capabilities);
 Result<EngineStats> parse_stats(EngineKind kind, int status, std::string_view body);
+
+// One token, to learn whether an engine that stood still generates again.
+EngineRequest canary_request(EngineKind kind, std::string_view model);
 
 // How a client's request must be changed for this engine.
 struct DispatchFacts {

@@ -116,6 +116,16 @@ void recognise_missing_model(EngineError& error) {
   error.code = "model_not_found";
 }
 
+// llama.cpp answers 500 to tools and messages it cannot read. Were that taken for its own failure, one client's
+// nonsense would be sent again and again, and cost the instance its place.
+void recognise_bad_request(EngineError& error) {
+  const std::string_view text = error.message;
+  if (error.status != 500) return;
+  if (!text.starts_with("Failed to parse tools") && !text.starts_with("Failed to parse messages")) return;
+  error.status = 400;
+  error.type = "invalid_request_error";
+}
+
 // FastAPI: {"detail": "text"} or {"detail": [{"loc": ["body", "n"], "msg": "..."}]}.
 std::string detail_text(json::Value detail) {
   if (const auto text = json::as<std::string_view>(detail)) return tidy(*text);
@@ -160,6 +170,7 @@ void finish(EngineError& error) {
     error.message = fmt::format("the engine failed with status {} and no message", error.status);
   recognise_context(error);
   recognise_missing_model(error);
+  recognise_bad_request(error);
   error.retryable_elsewhere = retryable(error.status);
   if (error.status == 401 || error.status == 403 || error.status == 407) {
     // It is QLM's key that was refused, not the client's: the client must not take it for its own.
@@ -219,11 +230,13 @@ std::optional<EngineError> find_error(std::string_view text, int status) {
 EngineError read_error(int status, const http::Fields& fields, std::string_view body) {
   EngineError error;
   error.status = status;
+  bool openai_shaped = false;
   json::Document document;
   if (const auto value = document.parse(body)) {
     auto inner = json::find(*value, "error");
     if (inner && inner->is_object()) {
       error = from_object(*inner, status);
+      openai_shaped = !error.message.empty();
     } else if (inner) {
       error.message = tidy(json::as<std::string_view>(*inner).value_or(""));
     } else if (const auto detail = json::find(*value, "detail")) {
@@ -238,6 +251,7 @@ EngineError read_error(int status, const http::Fields& fields, std::string_view 
   }
   error.status = status;  // the status line is what the engine's own HTTP layer meant
   finish(error);
+  error.openai_shaped = openai_shaped && error.status == status;
   error.retry_after = retry_after(fields);
   return error;
 }

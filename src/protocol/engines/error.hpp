@@ -24,6 +24,7 @@ struct EngineError {
   // the request is wrong (400, 404, 413, 422) is not retried: it is wrong everywhere.
   bool retryable_elsewhere = false;
   bool context_exceeded = false;
+  bool openai_shaped = false;  // read_error: the body may go to a client as it came
   std::optional<Tokens> prompt;   // what the request needed, where the engine said it
   std::optional<Tokens> context;  // what there is
   std::optional<Duration> retry_after;

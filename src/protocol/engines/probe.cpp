@@ -11,10 +11,12 @@
 #include "protocol/engines/driver.hpp"
 #include "protocol/engines/json.hpp"
 #include "protocol/engines/metrics_text.hpp"
+#include "protocol/openai/json_write.hpp"
 
 namespace qlm::engines {
 namespace {
 
+constexpr int router_slots = 4;             // what llama.cpp takes where nobody says
 constexpr std::size_t max_models = 10'000;  // a list longer than this is somebody's mistake
 
 struct Owner {
@@ -54,12 +56,41 @@ std::optional<int> small(std::optional<std::int64_t> n) {
   return static_cast<int>(*n);
 }
 
+// What a llama.cpp router starts a model's server with, whether it has been started yet or not.
+struct Started {
+  std::optional<std::int64_t> parallel, context;
+  bool unified = false;  // the slots share one context
+};
+Started started_with(json::Value status) {
+  Started out;
+  const auto args = json::get<json::Array>(status, "args");
+  if (!args) return out;
+  std::string_view option;
+  for (const auto each : *args) {
+    const auto word = json::as<std::string_view>(each).value_or("");
+    std::int64_t n = 0;
+    const bool number = std::from_chars(word.data(), word.data() + word.size(), n).ec == std::errc{} && n > 0;
+    if (number && option == "--parallel") out.parallel = n;
+    if (number && option == "--ctx-size") out.context = n;
+    out.unified = out.unified || word == "--kv-unified";
+    option = word;
+  }
+  return out;
+}
+
 std::optional<Tokens> context_of(json::Value entry) {
+  // llama.cpp: each slot's own, known once it runs. What its router says beside it is the whole server's.
+  if (const auto meta = json::find(entry, "meta")) {
+    if (const auto n = tokens(*meta, "n_ctx")) return n;
+  }
+  if (const auto status = json::find(entry, "status")) {
+    const Started started = started_with(*status);
+    if (started.context && started.parallel && !started.unified) return Tokens{*started.context / *started.parallel};
+  }
   for (const auto key : {"max_model_len", "context_length", "context_window"}) {
     if (const auto n = tokens(entry, key)) return n;
   }
-  const auto meta = json::find(entry, "meta");
-  return meta ? tokens(*meta, "n_ctx") : std::nullopt;
+  return {};
 }
 
 // Only llama.cpp's router says anything: {"status": {"value": "unloaded", "failed": true, ...}}.
@@ -69,8 +100,7 @@ Residency residency_of(json::Value entry) {
   if (json::get<bool>(*status, "failed").value_or(false)) return Residency::failed;
   const auto value = json::text(*status, "value");
   if (value == "loading" || value == "downloading") return Residency::loading;
-  if (value == "sleeping") return Residency::asleep;
-  return value == "unloaded" ? Residency::unloaded : Residency::loaded;
+  return value == "unloaded" || value == "sleeping" ? Residency::unloaded : Residency::loaded;
 }
 
 Model read_model(json::Value entry) {
@@ -80,6 +110,7 @@ Model read_model(json::Value entry) {
   model.parent = json::text(entry, "parent");
   model.context = context_of(entry);
   model.residency = residency_of(entry);
+  if (const auto status = json::find(entry, "status")) model.slots = small(started_with(*status).parallel);
   if (const auto aliases = json::get<json::Array>(entry, "aliases")) {
     for (const auto alias : *aliases) {
       const auto name = json::as<std::string_view>(alias).value_or("");
@@ -291,7 +322,9 @@ void Probe::read_metrics(int status, std::string_view body) {
       const auto size = label_number(*sample, "block_size");
       if (size) result_.kv_block = Tokens{*size};
       std::int64_t capacity = 0;
-      if (blocks && size && !__builtin_mul_overflow(*blocks, *size, &capacity))
+      if (const auto told = label_number(*sample, "kv_cache_size_tokens")) {  // some kinds of layer need no block
+        result_.kv_capacity = Tokens{*told};
+      } else if (blocks && size && !__builtin_mul_overflow(*blocks, *size, &capacity))
         result_.kv_capacity = Tokens{capacity};
     } else if (sample->name == "vllm:engine_sleep_state") {
       asleep_ = asleep_ || (sample->value > 0 && sample->label("sleep_state").value_or("awake") != "awake");
@@ -312,7 +345,15 @@ void Probe::read_props(int status, std::string_view body) {
   json::Document document;
   const auto value = status == 200 ? document.parse(body) : std::nullopt;
   if (!value) return;
-  if (json::text(*value, "role") == "router") return identified(EngineKind::llamacpp_router);
+  if (json::text(*value, "role") == "router") {
+    identified(EngineKind::llamacpp_router);
+    // It does not drop what queues inside, so all models together get what the narrowest one can run.
+    for (const auto& model : result_.models) {
+      const int slots = model.slots.value_or(router_slots);
+      result_.slots = std::min(result_.slots.value_or(slots), slots);
+    }
+    return;
+  }
   result_.slots = small(positive(*value, "total_slots"));
   result_.version = json::text(*value, "build_info");
   const auto settings = json::find(*value, "default_generation_settings");
@@ -320,7 +361,7 @@ void Probe::read_props(int status, std::string_view body) {
   const bool asleep = json::get<bool>(*value, "is_sleeping").value_or(false);
   for (auto& model : result_.models) {
     if (!model.context) model.context = context;
-    if (asleep) model.residency = Residency::asleep;  // wakes by itself when asked something
+    if (asleep) model.residency = Residency::unloaded;  // it wakes by itself when asked something
   }
 }
 
@@ -360,6 +401,15 @@ void Probe::read_running_models(int status, std::string_view body) {
     model->residency = Residency::loaded;
     if (const auto context = tokens(entry, "context_length")) model->context = context;
   }
+}
+
+EngineRequest canary_request(EngineKind kind, std::string_view model) {
+  EngineRequest request;
+  request.method = "POST";
+  // A router would load the model for it.
+  request.target = kind == EngineKind::llamacpp_router ? "/v1/completions?autoload=false" : "/v1/completions";
+  request.body = fmt::format(R"({{"model":{},"prompt":"1","max_tokens":1}})", openai::json_string(model));
+  return request;
 }
 
 EngineRequest health_request(EngineKind kind) {

@@ -169,6 +169,28 @@ TEST(EngineErrors, FindsErrorsInPayloadsAndOnlyThere) {
   EXPECT_FALSE(bad->retryable_elsewhere);
 }
 
+TEST(EngineErrors, OnlyAnErrorObjectWithTheStatusItCameWithIsPassedOnAsItCame) {
+  EXPECT_TRUE(read(400, R"({"error":{"message":"no","type":"BadRequestError","param":null,"code":400}})").openai_shaped);
+  EXPECT_FALSE(read(404, R"({"detail":"Not Found"})").openai_shaped);
+  EXPECT_FALSE(read(400, R"({"object":"error","message":"no","type":"BadRequest","code":400})").openai_shaped);
+  EXPECT_FALSE(read(400, R"({"error":"no"})").openai_shaped);
+  // The router's 400 means 404.
+  EXPECT_FALSE(
+      read(400, R"({"error":{"code":400,"message":"model 'x' not found","type":"invalid_request_error"}})").openai_shaped);
+}
+
+TEST(EngineErrors, LlamaCppsServerErrorOverARequestItCannotReadIsTheRequestsFault) {
+  const auto e = read(
+      500, R"({"error":{"code":500,"message":"Failed to parse tools: Expected 'tools' to be an array","type":"server_error"}})");
+  EXPECT_EQ(e.status, 400);
+  EXPECT_EQ(e.type, "invalid_request_error");
+  EXPECT_FALSE(e.retryable_elsewhere);
+  EXPECT_FALSE(e.openai_shaped);
+  // What the model said is the engine's to read.
+  EXPECT_TRUE(read(500, R"({"error":{"code":500,"message":"Failed to parse input at pos 3","type":"server_error"}})")
+                  .retryable_elsewhere);
+}
+
 TEST(EngineErrors, AnErrorIsNeverWithoutTypeOrMessageAndItsStatusIsAnError) {
   for (const int status : {100, 200, 302, 400, 500, 599, 600, 999}) {
     for (const auto* body : {"", "{}", "[]", "null", "1", "{\"error\":{}}", "{\"error\":[]}",

@@ -166,8 +166,33 @@ TEST(Probe, KnowsTheRouterAndNeverMakesItLoad) {
   EXPECT_EQ(r.models[1].residency, Residency::unloaded);
   EXPECT_EQ(r.models[2].residency, Residency::failed);
   EXPECT_EQ(r.models[3].residency, Residency::loading);
-  EXPECT_EQ(r.models[4].residency, Residency::asleep);
+  EXPECT_EQ(r.models[4].residency, Residency::unloaded) << "a request wakes it";
+  EXPECT_EQ(r.slots, 4) << "what its servers take where nobody says";
   EXPECT_TRUE(r.capabilities.checks_model && r.capabilities.loads_models);
+}
+
+TEST(Probe, ReadsOfTheRouterWhatEachModelsServerIsStartedWith) {
+  const auto [r, asked] =
+      walk({{"/v1/models", {200, R"({"object":"list","data":[
+      {"id":"a","object":"model","owned_by":"llamacpp","context_length":8192,
+       "status":{"value":"unloaded","args":["llama-server","--ctx-size","8192","--parallel","2"]}},
+      {"id":"b","object":"model","owned_by":"llamacpp","context_length":9000,
+       "status":{"value":"unloaded","args":["llama-server","--ctx-size","9000","--parallel","3","--kv-unified"]}},
+      {"id":"c","object":"model","owned_by":"llamacpp","context_length":8192,"meta":{"n_ctx":1024},
+       "status":{"value":"loaded","args":["llama-server","--parallel","8"]}}]})"}},
+            {"/props", {200, R"({"role":"router","max_instances":4,"models_autoload":true})"}}});
+  EXPECT_EQ(r.slots, 2) << "the fewest, so that none queues inside whichever model they are for";
+  ASSERT_EQ(r.models.size(), 3u);
+  EXPECT_EQ(r.models[0].context, Tokens{4096}) << "shared out among the slots";
+  EXPECT_EQ(r.models[1].context, Tokens{9000});
+  EXPECT_EQ(r.models[2].context, Tokens{1024}) << "what runs knows best";
+}
+
+TEST(Probe, ACanaryLoadsNoModelOfARouter) {
+  EXPECT_EQ(canary_request(EngineKind::llamacpp_router, "a").target, "/v1/completions?autoload=false");
+  const auto other = canary_request(EngineKind::vllm, "a\"b");
+  EXPECT_EQ(other.target, "/v1/completions");
+  EXPECT_EQ(other.body, R"({"model":"a\"b","prompt":"1","max_tokens":1})");
 }
 
 const std::string sglang_models =
