@@ -62,6 +62,12 @@ def undone(message, status):
     return http(message, status, "not_implemented", "This is not done here")
 
 
+def vllm(kind, where, message):
+    """What the emulated engine, as vLLM does, says of a request it cannot read."""
+    return Says(400, 400, f"1 validation error:\n  {{'type': '{kind}', 'loc': '{where}', 'msg': '{message}'}}", where,
+                "Bad Request")
+
+
 def json_fault(byte, what):
     return Says(400, "invalid_json", f"The request body is not valid JSON at byte {byte}: {what}.")
 
@@ -251,8 +257,8 @@ FIELDS = {
     "completion_window unknown": (fields(completion_window="never"),
                                   slo("completion_window", "never", "a time like 24h or 30m of at most 30 days, or background")),
     # What QLM does not need to understand is the engine's to judge, and the engine's own words come back.
-    "messages a number": (fields(messages=5), Says(400, 400, "messages: Input should be a valid list", type="Bad Request")),
-    "messages missing": (request(b'{"model":"mistral-7b"}'), Says(400, 400, "Field required: messages", type="Bad Request")),
+    "messages a number": (fields(messages=5), vllm("list_type", "body.messages", "Input should be a valid list")),
+    "messages missing": (request(b'{"model":"mistral-7b"}'), vllm("missing", "body.messages", "Field required")),
 }
 
 SLOS = {

@@ -19,6 +19,9 @@ http::Fields content_type(std::string_view type) {
   return fields;
 }
 
+constexpr std::string_view fingerprint = R"("system_fingerprint":"qlm-emulator")";
+constexpr std::size_t bytes_a_token = 4;  // of a tool's arguments
+
 double logprob(TokenId token) { return -0.01 * static_cast<double>(1 + token % 97); }
 
 }  // namespace
@@ -72,6 +75,7 @@ Completion::Choice Completion::draw(std::size_t prompt, std::int64_t index) cons
   const auto& ids = request_.prompts[prompt];
   const auto room = context_.max_model_len - static_cast<std::int64_t>(ids.size());
   const std::int64_t most = std::max<std::int64_t>(std::min(request_.max_tokens.value_or(room), room), 1);
+  if (request_.tool) return call_tool(most);
   Generator generator(ids, request_.seed ^ context_.seed ^ static_cast<std::uint64_t>(index),
                       context_.mean_output);
   Choice choice{.prompt = prompt,
@@ -104,6 +108,26 @@ Completion::Choice Completion::draw(std::size_t prompt, std::int64_t index) cons
     }
   }
   return choice;
+}
+
+Completion::Choice Completion::call_tool(std::int64_t most) const {
+  Choice choice{.prompt = 0,
+                .tokens = tokenize(request_.tool->arguments),
+                // As vLLM has it: a call that was named is what the answer is, one that was chosen is why it ended.
+                .finish_reason = request_.tool->named ? "stop" : "tool_calls",
+                .stop_reason = {},
+                .text_size = std::string::npos};
+  if (static_cast<std::int64_t>(choice.tokens.size()) > most) {
+    choice.tokens.resize(static_cast<std::size_t>(most));
+    choice.finish_reason = "length";
+  }
+  return choice;
+}
+
+std::string Completion::arguments(std::int64_t from, std::int64_t to) const {
+  const std::string& all = request_.tool->arguments;
+  const std::size_t start = std::min(all.size(), static_cast<std::size_t>(from) * bytes_a_token);
+  return all.substr(start, static_cast<std::size_t>(to - from) * bytes_a_token);
 }
 
 void Completion::on_tokens(std::uint32_t index, std::int64_t generated, bool finished) {
@@ -140,8 +164,8 @@ void Completion::observe(Choice& choice, std::int64_t generated, bool finished) 
   metrics.generation_tokens += generated - choice.sent;
   if (!finished) return;
   metrics.end_to_end.observe(seconds(now - arrived_));
-  ++metrics.finished[static_cast<std::size_t>(choice.finish_reason == "stop" ? Metrics::Reason::stop
-                                                                             : Metrics::Reason::length)];
+  ++metrics.finished[static_cast<std::size_t>(choice.finish_reason == "length" ? Metrics::Reason::length
+                                                                               : Metrics::Reason::stop)];
 }
 
 bool Completion::fault_strikes() {
@@ -184,36 +208,56 @@ std::string Completion::text(const Choice& choice, std::int64_t from, std::int64
   return said.substr(0, stop - start);
 }
 
+// Every choice's role goes out with the first token of any.
+void Completion::begin_chat_stream() {
+  roles_sent_ = true;
+  std::string out;
+  for (std::size_t index = 0; index < choices_.size(); ++index) {
+    out += envelope_;
+    fmt::format_to(std::back_inserter(out),
+                   R"({{"index":{},"delta":{{"role":"assistant","content":""}},"logprobs":null,"finish_reason":null}}])",
+                   index);
+    const auto prompt = prompt_tokens();
+    if (request_.continuous_usage) {
+      fmt::format_to(std::back_inserter(out),
+                     R"(,"usage":{{"prompt_tokens":{0},"total_tokens":{0},"completion_tokens":0,"completion_tokens_details":null}})",
+                     prompt);
+    }
+    const auto& ids = request_.prompts[choices_[index].prompt];
+    out += request_.return_token_ids ? fmt::format(R"(,"prompt_token_ids":[{}])", fmt::join(ids, ","))
+                                     : R"(,"prompt_token_ids":null)";
+    out += ",\"prompt_text\":null}\n\n";
+  }
+  exchange_->write(out);
+}
+
+// What a chat chunk brings: text, or a piece of a call, or, at an end that brings none, nothing.
+std::string Completion::delta(const Choice& choice, std::int64_t upto) const {
+  if (!request_.tool) {
+    const std::string said = text(choice, choice.sent, upto);
+    return said.empty() ? "{}" : fmt::format(R"({{"content":"{}"}})", said);
+  }
+  const std::string piece = json_string(arguments(choice.sent, upto));
+  if (choice.sent > 0) {
+    return fmt::format(R"({{"content":null,"tool_calls":[{{"index":0,"function":{{"arguments":{}}}}}]}})", piece);
+  }
+  return fmt::format(
+      R"({{"content":null,"tool_calls":[{{"id":"chatcmpl-tool-{}","type":"function","index":0,"function":{{"name":{},"arguments":{}}}}}]}})",
+      context_.id.substr(context_.id.find('-') + 1), json_string(request_.tool->name), piece);
+}
+
 void Completion::stream_tokens(std::uint32_t index, std::int64_t upto, bool finished) {
   const Choice& choice = choices_[index];
   if (choice.sent == upto && !finished) return;
-  std::string out;
-  const auto usage_so_far = [&] {
-    if (!request_.continuous_usage) return std::string();
-    const auto prompt = prompt_tokens(), generated = generated_tokens() + upto - choice.sent;
-    return fmt::format(R"(,"usage":{{"prompt_tokens":{},"total_tokens":{},"completion_tokens":{}}})", prompt,
-                       prompt + generated, generated);
-  };
-  const auto append_prompt_ids = [&] {
-    fmt::format_to(std::back_inserter(out), R"(,"prompt_token_ids":[{}])",
-                   fmt::join(request_.prompts[choice.prompt], ","));
-  };
-  const bool first = choice.sent == 0;
-  const bool with_prompt_ids = first && request_.return_token_ids;
-  if (request_.chat && first) {
-    out += envelope_;
-    fmt::format_to(
-        std::back_inserter(out),
-        R"({{"index":{},"delta":{{"role":"assistant","content":""}},"logprobs":null,"finish_reason":null}}])",
-        index);
-    if (with_prompt_ids) append_prompt_ids();
-    out += usage_so_far() + "}\n\n";
+  if (request_.chat && !roles_sent_) begin_chat_stream();
+  std::string out = envelope_;
+  if (request_.chat) {
+    fmt::format_to(std::back_inserter(out), R"({{"index":{},"delta":{})", index, delta(choice, upto));
+  } else {
+    const bool echo = choice.sent == 0 && !request_.echo.empty();
+    const std::string said = (echo ? request_.echo[choice.prompt] : "") + text(choice, choice.sent, upto);
+    fmt::format_to(std::back_inserter(out), R"({{"index":{},"text":{})", index, json_string(said));
   }
-  out += envelope_;
-  fmt::format_to(std::back_inserter(out),
-                 fmt::runtime(request_.chat ? R"({{"index":{},"delta":{{"content":"{}"}})"
-                                            : R"({{"index":{},"text":"{}")"),
-                 index, text(choice, choice.sent, upto));
   append_logprobs(out, choice, choice.sent, upto);
   if (finished) {
     fmt::format_to(std::back_inserter(out), R"(,"finish_reason":"{}","stop_reason":{})", choice.finish_reason,
@@ -221,9 +265,19 @@ void Completion::stream_tokens(std::uint32_t index, std::int64_t upto, bool fini
   } else {
     out += request_.chat ? R"(,"finish_reason":null)" : R"(,"finish_reason":null,"stop_reason":null)";
   }
-  if (request_.return_token_ids) append_token_ids(out, choice, choice.sent, upto);
-  if (with_prompt_ids && !request_.chat) append_prompt_ids();
-  out += "}]" + usage_so_far() + "}\n\n";
+  if (!request_.chat) append_prompt_ids(out, choice, choice.sent == 0);
+  append_token_ids(out, choice, choice.sent, upto);
+  out += "}]";
+  if (request_.continuous_usage) {
+    const auto prompt = prompt_tokens(), generated = generated_tokens() + upto - choice.sent;
+    fmt::format_to(
+        std::back_inserter(out),
+        R"(,"usage":{{"prompt_tokens":{},"total_tokens":{},"completion_tokens":{},"completion_tokens_details":null}})",
+        prompt, prompt + generated, generated);
+  }
+  // The last chunk of a choice carries it, unless a usage chunk is still to come, which then does.
+  if (finished && !request_.include_usage) out.append(",").append(fingerprint);
+  out += "}\n\n";
   exchange_->write(out);
 }
 
@@ -282,12 +336,22 @@ void Completion::append_token_ids(std::string& out, const Choice& choice, std::i
                                   std::int64_t to) const {
   const auto ids =
       std::span(choice.tokens).subspan(static_cast<std::size_t>(from), static_cast<std::size_t>(to - from));
-  fmt::format_to(std::back_inserter(out), R"(,"token_ids":[{}])", fmt::join(ids, ","));
+  out += request_.return_token_ids ? fmt::format(R"(,"token_ids":[{}])", fmt::join(ids, ",")) : R"(,"token_ids":null)";
+}
+
+void Completion::append_prompt_ids(std::string& out, const Choice& choice, bool wanted) const {
+  const auto& ids = request_.prompts[choice.prompt];
+  out += request_.return_token_ids && wanted ? fmt::format(R"(,"prompt_token_ids":[{}])", fmt::join(ids, ","))
+                                             : R"(,"prompt_token_ids":null)";
 }
 
 void Completion::finish_stream() {
   std::string out;
-  if (request_.include_usage) out = envelope_ + R"(],"usage":)" + usage() + "}\n\n";
+  if (request_.include_usage) {
+    const auto prompt = prompt_tokens(), generated = generated_tokens();
+    out = envelope_ + fmt::format(R"(],"usage":{{"prompt_tokens":{},"total_tokens":{},"completion_tokens":{}}},{}}})",
+                                  prompt, prompt + generated, generated, fingerprint) + "\n\n";
+  }
   out += "data: [DONE]\n\n";
   exchange_->write(out);
   exchange_->finish();
@@ -301,35 +365,43 @@ void Completion::respond_whole() {
     const Choice& choice = choices_[i];
     const auto count = static_cast<std::int64_t>(choice.tokens.size());
     if (i > 0) out += ',';
-    const std::string_view said =
-        request_.chat
-            ? R"({{"index":{},"message":{{"role":"assistant","content":"{}","refusal":null,"tool_calls":[]}})"
-            : R"({{"index":{},"text":"{}")";
-    fmt::format_to(std::back_inserter(out), fmt::runtime(said), i, text(choice, 0, count));
+    fmt::format_to(std::back_inserter(out), R"({{"index":{})", i);
+    if (request_.chat) {
+      const std::string called =
+          request_.tool ? fmt::format(
+                              R"("tool_calls":[{{"id":"chatcmpl-tool-{}","type":"function","function":{{"name":{},"arguments":{}}}}}],)",
+                              context_.id.substr(context_.id.find('-') + 1), json_string(request_.tool->name),
+                              json_string(arguments(0, count)))
+                        : "";
+      fmt::format_to(
+          std::back_inserter(out),
+          R"(,"message":{{"role":"assistant","content":"{}","refusal":null,"annotations":null,"audio":null,"function_call":null,{}"reasoning":null}})",
+          request_.tool ? "" : text(choice, 0, count), called);
+    } else {
+      const std::string said = (request_.echo.empty() ? "" : request_.echo[choice.prompt]) + text(choice, 0, count);
+      fmt::format_to(std::back_inserter(out), R"(,"text":{})", json_string(said));
+    }
     append_logprobs(out, choice, 0, count);
     fmt::format_to(std::back_inserter(out), R"(,"finish_reason":"{}","stop_reason":{})", choice.finish_reason,
                    choice.stop_reason.empty() ? "null" : json_string(choice.stop_reason));
-    if (request_.return_token_ids) {
-      append_token_ids(out, choice, 0, count);
-      if (!request_.chat) {
-        fmt::format_to(std::back_inserter(out), R"(,"prompt_token_ids":[{}])",
-                       fmt::join(request_.prompts[choice.prompt], ","));
-      }
+    append_token_ids(out, choice, 0, count);
+    if (!request_.chat) {
+      out += R"(,"prompt_logprobs":null)";
+      append_prompt_ids(out, choice, true);
     }
-    out += '}';
+    out += R"(,"routed_experts":null})";
   }
-  out += R"(],"usage":)" + usage();
-  if (request_.chat && request_.return_token_ids) {
-    fmt::format_to(std::back_inserter(out), R"(,"prompt_token_ids":[{}])",
-                   fmt::join(request_.prompts[0], ","));
+  fmt::format_to(
+      std::back_inserter(out),
+      R"(],"service_tier":null,{},"usage":{{"prompt_tokens":{},"total_tokens":{},"completion_tokens":{},"prompt_tokens_details":null,"completion_tokens_details":null}})",
+      fingerprint, prompt_tokens(), prompt_tokens() + generated_tokens(), generated_tokens());
+  if (request_.chat) {
+    out += R"(,"prompt_logprobs":null)";
+    append_prompt_ids(out, choices_[0], true);
+    out += R"(,"prompt_text":null)";
   }
-  exchange_->respond(200, content_type("application/json"), out + "}");
-}
-
-std::string Completion::usage() const {
-  return fmt::format(
-      R"({{"prompt_tokens":{},"total_tokens":{},"completion_tokens":{},"prompt_tokens_details":null}})",
-      prompt_tokens(), prompt_tokens() + generated_tokens(), generated_tokens());
+  out += R"(,"kv_transfer_params":null,"ec_transfer_params":null,"metrics":null})";
+  exchange_->respond(200, content_type("application/json"), std::move(out));
 }
 
 std::int64_t Completion::prompt_tokens() const {

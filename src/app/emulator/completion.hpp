@@ -49,15 +49,19 @@ class Completion final : public StepLoop::Listener, public std::enable_shared_fr
   };
 
   Choice draw(std::size_t prompt, std::int64_t index) const;
+  Choice call_tool(std::int64_t room) const;
   std::string text(const Choice& choice, std::int64_t from, std::int64_t to) const;
+  std::string arguments(std::int64_t from, std::int64_t to) const;  // of the tool, by tokens
+  std::string delta(const Choice& choice, std::int64_t upto) const;
+  void begin_chat_stream();
   void observe(Choice& choice, std::int64_t generated, bool finished);
   bool fault_strikes();
   void stream_tokens(std::uint32_t index, std::int64_t upto, bool finished);
   void append_logprobs(std::string& out, const Choice& choice, std::int64_t from, std::int64_t to) const;
   void append_token_ids(std::string& out, const Choice& choice, std::int64_t from, std::int64_t to) const;
+  void append_prompt_ids(std::string& out, const Choice& choice, bool wanted) const;
   void finish_stream();
   void respond_whole();
-  std::string usage() const;
   std::int64_t prompt_tokens() const;
   std::int64_t generated_tokens() const;
   void abandon();  // the engine forgets whatever still runs
@@ -71,6 +75,7 @@ class Completion final : public StepLoop::Listener, public std::enable_shared_fr
   std::string envelope_;  // the start of each chunk, up to its choices
   std::vector<Choice> choices_;
   std::size_t running_ = 0;
+  bool roles_sent_ = false;
   bool silent_ = false;  // stalled by a fault
   bool ended_ = false;
 };

@@ -12,6 +12,7 @@
 #include "app/emulator/completion.hpp"
 #include "app/emulator/metrics.hpp"
 #include "app/emulator/request.hpp"
+#include "app/emulator/response.hpp"
 #include "app/emulator/step_loop.hpp"
 #include "protocol/openai/json_write.hpp"
 #include "runtime/net/http_server.hpp"
@@ -118,7 +119,8 @@ struct EmulatedEngine::Impl : std::enable_shared_from_this<Impl> {
   bool authorized(const net::Exchange& exchange) const;
   std::optional<Refusal> unknown_model(const std::string& model) const;
   std::string models() const;
-  void generate(const ExchangePtr& exchange, bool chat);
+  void generate(const ExchangePtr& exchange, std::string_view path);
+  std::optional<Refusal> too_long(const Generation& request) const;
   void embed(const ExchangePtr& exchange);
   std::string next_id(const net::Exchange& exchange, std::string_view prefix);
   void keep(std::shared_ptr<StepLoop::Listener> work, std::uint64_t number) {
@@ -156,7 +158,8 @@ bool EmulatedEngine::Impl::authorized(const net::Exchange& exchange) const {
 std::optional<Refusal> EmulatedEngine::Impl::unknown_model(const std::string& model) const {
   if (model.empty() || std::ranges::count(options.served_as, model) > 0) return std::nullopt;
   return Refusal{.status = 404,
-                 .message = fmt::format("The model `{}` does not exist.", model),
+                 .message = fmt::format("The model `{}` does not exist. Valid aliases: {}.", model,
+                                        fmt::join(options.served_as, ", ")),
                  .type = "NotFoundError",
                  .param = "model"};
 }
@@ -173,17 +176,17 @@ void EmulatedEngine::Impl::handle(ExchangePtr exchange) {
 
 void EmulatedEngine::Impl::dispatch(const ExchangePtr& exchange, std::string_view method,
                                     std::string_view path) {
-  const auto get = [&](std::string_view known) {
-    return path == known && (method == "GET" || method == "HEAD");
-  };
+  const auto get = [&](std::string_view known) { return path == known && method == "GET"; };
   const auto post = [&](std::string_view known) { return path == known && method == "POST"; };
-  if (get("/health") || path == "/ping") return answer(*exchange, "");
+  if (get("/health") || (path == "/ping" && (method == "GET" || method == "POST"))) {
+    return exchange->respond(200, {}, "");
+  }
   if (get("/v1/models")) return answer(*exchange, models());
-  if (get("/version")) return answer(*exchange, R"({"version":"0.19.0+qlm.emulator"})");
+  if (get("/version")) return answer(*exchange, R"({"version":"0.32.0+qlm.emulator"})");
   if (get("/load")) return answer(*exchange, fmt::format(R"({{"server_load":{}}})", in_flight.size()));
   if (get("/metrics")) {
     return answer(*exchange, metrics.text(options.served_as.front(), steps.engine(), steps.busy()),
-                  "text/plain; version=0.0.4; charset=utf-8");
+                  "text/plain; version=1.0.0; charset=utf-8");
   }
   if (post("/emulator/fault")) {
     const auto asked = parse_fault(*exchange->body());
@@ -191,24 +194,24 @@ void EmulatedEngine::Impl::dispatch(const ExchangePtr& exchange, std::string_vie
     set_fault(*asked);
     return answer(*exchange, "{}");
   }
-  const bool generation = post("/v1/chat/completions") || post("/v1/completions");
+  const bool generation = post("/v1/chat/completions") || post("/v1/completions") || post("/v1/responses");
   if (!generation && !post("/v1/embeddings") && !post("/tokenize") && !post("/detokenize")) {
     constexpr std::string_view known[] = {
         "/health",         "/v1/models",           "/version",        "/load",          "/metrics",
         "/emulator/fault", "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/tokenize",
-        "/detokenize"};
+        "/detokenize",     "/v1/responses",        "/ping"};
+    // Its web framework answers these, in words and a shape of its own.
     if (std::ranges::count(known, path) > 0) {
-      return answer(*exchange,
-                    Refusal{.status = 405, .message = "Method Not Allowed", .type = "Method Not Allowed"});
+      return exchange->respond(405, content_type(json_type), R"({"detail":"Method Not Allowed"})");
     }
-    return answer(*exchange, Refusal{.status = 404, .message = "Not Found", .type = "NotFoundError"});
+    return exchange->respond(404, content_type(json_type), R"({"detail":"Not Found"})");
   }
   const auto type = exchange->head().fields.find("Content-Type").value_or("");
   if (!http::equals_ignoring_case(type.substr(0, json_type.size()), json_type)) {
-    return answer(*exchange, Refusal{.message = "Unsupported Media Type: Only 'application/json' is allowed",
+    return answer(*exchange, Refusal{.message = "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed",
                                      .type = "Bad Request"});
   }
-  if (generation) return generate(exchange, path == "/v1/chat/completions");
+  if (generation) return generate(exchange, path);
   if (path == "/v1/embeddings") return embed(exchange);
 
   const bool forth = path == "/tokenize";
@@ -226,8 +229,9 @@ std::string EmulatedEngine::Impl::models() const {
   for (const auto& name : options.served_as) {
     if (!list.empty()) list += ',';
     list += fmt::format(
-        R"({{"id":{},"object":"model","created":{},"owned_by":"vllm","root":{},"parent":null,"max_model_len":{},"permission":[]}})",
-        json_string(name), started_at, json_string(options.profile.model), max_model_len);
+        R"({{"id":{},"object":"model","created":{},"owned_by":"vllm","root":{},"parent":null,"max_model_len":{},"permission":[{{"id":"modelperm-{:016x}","object":"model_permission","created":{},"allow_create_engine":false,"allow_sampling":true,"allow_logprobs":true,"allow_search_indices":false,"allow_view":true,"allow_fine_tuning":false,"organization":"*","group":null,"is_blocking":false}}]}})",
+        json_string(name), started_at, json_string(options.profile.model), max_model_len,
+        mix(static_cast<std::uint64_t>(started_at)), started_at);
   }
   return fmt::format(R"({{"object":"list","data":[{}]}})", list);
 }
@@ -236,28 +240,43 @@ std::string EmulatedEngine::Impl::next_id(const net::Exchange& exchange, std::st
   ++requests;
   if (const auto given = exchange.head().fields.find("X-Request-Id"))
     return fmt::format("{}-{}", prefix, *given);
-  return fmt::format("{}-{:016x}{:016x}", prefix, mix(options.seed ^ requests),
-                     mix(requests + static_cast<std::uint64_t>(started_at)));
+  return fmt::format("{}-{:016x}", prefix, mix(options.seed ^ requests ^ mix(static_cast<std::uint64_t>(started_at))));
 }
 
-void EmulatedEngine::Impl::generate(const ExchangePtr& exchange, bool chat) {
-  auto request = chat ? parse_chat(*exchange->body()) : parse_completion(*exchange->body());
-  if (!request) return answer(*exchange, request.error());
-  if (const auto refusal = unknown_model(request->model)) return answer(*exchange, *refusal);
-  for (const auto& prompt : request->prompts) {
+// What is asked for beyond the context is cut to it, never refused, as long as there is room for one token.
+std::optional<Refusal> EmulatedEngine::Impl::too_long(const Generation& request) const {
+  if (request.max_tokens && *request.max_tokens > max_model_len) {
+    return Refusal{.message = fmt::format("max_tokens={0} cannot be greater than max_model_len={1}. Please request fewer "
+                                          "output tokens. (parameter=max_tokens, value={0})",
+                                          *request.max_tokens, max_model_len),
+                   .param = "max_tokens"};
+  }
+  for (const auto& prompt : request.prompts) {
     const auto length = static_cast<std::int64_t>(prompt.size());
-    const std::int64_t completion = request->max_tokens.value_or(1);
-    if (length >= max_model_len || completion > max_model_len - length) {
-      return answer(
-          *exchange,
-          Refusal{.message = fmt::format(
-                      "This model's maximum context length is {} tokens. However, you requested {} output "
-                      "tokens and your prompt contains at least {} input tokens. Please reduce the length "
-                      "of the input prompt or the number of requested output tokens.",
-                      max_model_len, completion, length),
-                  .param = "input_tokens"});
+    if (length == max_model_len) {
+      return Refusal{.message = "max_tokens must be at least 1, got 0. (parameter=max_tokens, value=0)",
+                     .param = "max_tokens"};
+    }
+    if (length > max_model_len) {
+      return Refusal{.message = fmt::format(
+                         "This model's maximum context length is {} tokens. However, your prompt contains at least {} "
+                         "input tokens, which exceeds this limit even without any output tokens. Please reduce the "
+                         "length of the input prompt. (parameter=input_tokens, value={})",
+                         max_model_len, length, length),
+                     .param = "input_tokens"};
     }
   }
+  return std::nullopt;
+}
+
+void EmulatedEngine::Impl::generate(const ExchangePtr& exchange, std::string_view path) {
+  const bool chat = path == "/v1/chat/completions", response = path == "/v1/responses";
+  auto request = chat       ? parse_chat(*exchange->body())
+                 : response ? parse_response(*exchange->body())
+                            : parse_completion(*exchange->body());
+  if (!request) return answer(*exchange, request.error());
+  if (const auto refusal = unknown_model(request->model)) return answer(*exchange, *refusal);
+  if (const auto refusal = too_long(*request)) return answer(*exchange, *refusal);
   const Fault strikes = take_fault();
   switch (strikes.kind) {
     case Fault::Kind::refuse:
@@ -278,7 +297,7 @@ void EmulatedEngine::Impl::generate(const ExchangePtr& exchange, bool chat) {
   CompletionContext context{.loop = loop,
                             .steps = steps,
                             .metrics = metrics,
-                            .id = next_id(*exchange, chat ? "chatcmpl" : "cmpl"),
+                            .id = next_id(*exchange, chat ? "chatcmpl" : response ? "resp" : "cmpl"),
                             .model = request->model.empty() ? options.served_as.front() : request->model,
                             .max_model_len = max_model_len,
                             .mean_output = options.mean_output.count,
@@ -286,6 +305,11 @@ void EmulatedEngine::Impl::generate(const ExchangePtr& exchange, bool chat) {
                             .fault = strikes,
                             .on_die = options.on_die,
                             .on_end = forget_later(requests)};
+  if (response) {
+    const auto work = std::make_shared<ResponseWork>(std::move(*request), exchange, std::move(context));
+    keep(work, requests);
+    return work->start();
+  }
   const auto completion = std::make_shared<Completion>(std::move(*request), exchange, std::move(context));
   keep(completion, requests);
   completion->start();

@@ -1,6 +1,5 @@
 // An engine with no GPU: vLLM's HTTP contract in front of an EngineModel that runs in real time. What it does
-// otherwise than vLLM: its text is made of four-letter words, a prompt has one token for each four bytes of
-// text content, roles, tools and images cost nothing, and it serves embeddings beside generation.
+// otherwise than vLLM is a table in docs/engines.md.
 #pragma once
 
 #include <cstdint>

@@ -55,12 +55,23 @@ std::string Metrics::text(const std::string& model, const EngineModel& engine, D
   one("vllm:num_requests_running", "gauge", "Number of requests in model execution batches.",
       engine.running());
   one("vllm:num_requests_waiting", "gauge", "Number of requests waiting to be processed.", engine.waiting());
+  head(out, "vllm:num_requests_waiting_by_reason", "gauge", "Number of requests waiting, by reason.");
+  out += fmt::format("vllm:num_requests_waiting_by_reason{{{},reason=\"capacity\"}} {}\n", labels, engine.waiting());
+  out += fmt::format("vllm:num_requests_waiting_by_reason{{{},reason=\"deferred\"}} 0\n", labels);
+  head(out, "vllm:engine_sleep_state", "gauge", "Engine sleep state.");
+  for (const std::string_view state : {"awake", "weights_offloaded", "discard_all"}) {
+    out += fmt::format("vllm:engine_sleep_state{{{},sleep_state=\"{}\"}} {}\n", labels, state, state == "awake" ? 1 : 0);
+  }
   one("vllm:kv_cache_usage_perc", "gauge", "KV-cache usage. 1 means 100 percent usage.",
       static_cast<double>(engine.kv_blocks_used()) /
           static_cast<double>(std::max<std::int64_t>(engine.kv_blocks_total(), 1)));
   one("vllm:num_preemptions_total", "counter", "Cumulative number of preemptions.",
       engine.totals().preemptions);
   one("vllm:prompt_tokens_total", "counter", "Number of prefill tokens processed.", prompt_tokens);
+  // The model of the engine has no prefix cache.
+  one("vllm:prompt_tokens_cached_total", "counter", "Number of cached prompt tokens.", 0);
+  one("vllm:prefix_cache_queries_total", "counter", "Prefix cache queries, in tokens.", prompt_tokens);
+  one("vllm:prefix_cache_hits_total", "counter", "Prefix cache hits, in tokens.", 0);
   one("vllm:generation_tokens_total", "counter", "Number of generation tokens processed.", generation_tokens);
   head(out, "vllm:request_success_total", "counter", "Count of successfully processed requests.");
   constexpr std::array<std::string_view, 3> reasons = {"stop", "length", "abort"};
@@ -68,9 +79,13 @@ std::string Metrics::text(const std::string& model, const EngineModel& engine, D
     out += fmt::format("vllm:request_success_total{{{},finished_reason=\"{}\"}} {}\n", labels, reasons[i],
                        finished[i]);
   }
+  for (const std::string_view reason : {"error", "repetition"}) {
+    out += fmt::format("vllm:request_success_total{{{},finished_reason=\"{}\"}} 0\n", labels, reason);
+  }
   head(out, "vllm:cache_config_info", "gauge", "Information of the LLMEngine CacheConfig");
-  out += fmt::format("vllm:cache_config_info{{block_size=\"{}\",engine=\"0\",num_gpu_blocks=\"{}\"}} 1\n",
-                     EngineModel::block_size.count, engine.kv_blocks_total());
+  out += fmt::format("vllm:cache_config_info{{block_size=\"{}\",engine=\"0\",kv_cache_size_tokens=\"{}\",num_gpu_blocks=\"{}\"}} 1\n",
+                     EngineModel::block_size.count, engine.kv_blocks_total() * EngineModel::block_size.count,
+                     engine.kv_blocks_total());
   const auto histogram = [&](std::string_view name, std::string_view help, const Histogram& h) {
     head(out, name, "histogram", help);
     h.append_to(out, name, labels);

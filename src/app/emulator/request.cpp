@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json/src.hpp>  // the library's body: this file is the only one to use it
 #include <limits>
 
@@ -18,8 +19,13 @@ std::unexpected<Refusal> refuse(std::string message, std::string param = {}) {
 }
 
 // What pydantic says before any handler runs.
-std::unexpected<Refusal> malformed(std::string message) {
-  return std::unexpected(Refusal{.message = std::move(message), .type = "Bad Request"});
+Refusal invalid(std::string_view type, const std::string& where, std::string_view message) {
+  return {.message = fmt::format("1 validation error:\n  {{'type': '{}', 'loc': '{}', 'msg': '{}'}}", type, where, message),
+          .type = "Bad Request",
+          .param = where};
+}
+std::unexpected<Refusal> malformed(std::string_view type, const std::string& where, std::string_view message) {
+  return std::unexpected(invalid(type, where, message));
 }
 
 Parsed<json::object> parse_object(const std::string& body) {
@@ -27,8 +33,10 @@ Parsed<json::object> parse_object(const std::string& body) {
   json::parse_options options;
   options.max_depth = 64;
   auto value = json::parse(body, error, {}, options);
-  if (error) return malformed("JSON decode error: " + error.message());
-  if (!value.is_object()) return malformed("Input should be a valid dictionary");
+  if (error) return malformed("json_invalid", "body", "JSON decode error");
+  if (!value.is_object())
+    return malformed("model_attributes_type", "body",
+                     "Input should be a valid dictionary or object to extract fields from");
   return std::move(value.as_object());
 }
 
@@ -45,19 +53,21 @@ class Reader {
   bool flag(std::string_view name) {
     const auto* value = find(name);
     if (value == nullptr) return false;
-    if (!value->is_bool()) complain(name, "Input should be a valid boolean");
+    if (!value->is_bool()) mistyped("bool_parsing", name, "Input should be a valid boolean");
     return value->is_bool() && value->get_bool();
   }
 
-  std::optional<std::int64_t> integer(std::string_view name, std::int64_t least) {
+  std::optional<std::int64_t> integer(std::string_view name,
+                                      std::int64_t least = std::numeric_limits<std::int64_t>::min()) {
     const auto* value = find(name);
     if (value == nullptr) return std::nullopt;
     if (!value->is_int64()) {
-      complain(name, "Input should be a valid integer");
+      mistyped("int_parsing", name, "Input should be a valid integer");
       return std::nullopt;
     }
     if (value->get_int64() < least) {
-      complain(name, fmt::format("{} must be at least {}, got {}.", name, least, value->get_int64()));
+      complain(name, fmt::format("{0} must be at least {1}, got {2}. (parameter={0}, value={2})", name, least,
+                                 value->get_int64()));
       return std::nullopt;
     }
     return value->get_int64();
@@ -67,7 +77,7 @@ class Reader {
     const auto* value = find(name);
     if (value == nullptr) return std::nullopt;
     if (!value->is_number()) {
-      complain(name, "Input should be a valid number");
+      mistyped("float_parsing", name, "Input should be a valid number");
       return std::nullopt;
     }
     return value->to_number<double>();
@@ -77,7 +87,7 @@ class Reader {
     const auto* value = find(name);
     if (value == nullptr) return {};
     if (!value->is_string()) {
-      complain(name, "Input should be a valid string");
+      mistyped("string_type", name, "Input should be a valid string");
       return {};
     }
     return std::string(value->get_string());
@@ -85,6 +95,9 @@ class Reader {
 
   void complain(std::string_view name, std::string message) {
     if (!refusal_) refusal_ = Refusal{.message = std::move(message), .param = std::string(name)};
+  }
+  void mistyped(std::string_view type, std::string_view name, std::string_view message) {
+    if (!refusal_) refusal_ = invalid(type, fmt::format("body.{}", name), message);
   }
   const std::optional<Refusal>& refusal() const { return refusal_; }
 
@@ -106,10 +119,13 @@ Parsed<std::vector<TokenId>> token_ids(const json::array& array, std::string_vie
   return ids;
 }
 
+constexpr const char* no_prompt = "Either prompt or prompt_embeds must be provided and non-empty. (parameter=prompt)";
+
 // A prompt or an embedding's input: a string, token ids, or a list of either.
 Parsed<std::vector<std::vector<TokenId>>> prompts(const json::value* value, std::string_view name) {
   std::vector<std::vector<TokenId>> list;
-  if (value == nullptr) return malformed(fmt::format("Field required: {}", name));
+  if (value == nullptr && name == "prompt") return refuse(no_prompt, "prompt");
+  if (value == nullptr) return malformed("missing", fmt::format("body.{}", name), "Field required");
   if (value->is_string()) {
     list.push_back(tokenize(std::string_view(value->get_string())));
   } else if (value->is_array() && !value->get_array().empty() && value->get_array()[0].is_number()) {
@@ -125,28 +141,28 @@ Parsed<std::vector<std::vector<TokenId>>> prompts(const json::value* value, std:
         if (!ids) return std::unexpected(ids.error());
         list.push_back(std::move(*ids));
       } else {
-        return malformed(fmt::format("{}: Input should be a string, token ids, or a list of either", name));
+        return malformed("string_type", fmt::format("body.{}", name), "Input should be a valid string");
       }
     }
   } else {
-    return malformed(fmt::format("{}: Input should be a string, token ids, or a list of either", name));
+    return malformed("string_type", fmt::format("body.{}", name), "Input should be a valid string");
   }
-  if (list.empty()) return refuse("Please provide at least one prompt", std::string(name));
-  for (const auto& ids : list) {
-    if (ids.empty()) return refuse("The decoder prompt cannot be empty", std::string(name));
-  }
+  const bool nothing = std::ranges::any_of(list, [](const auto& ids) { return ids.empty(); });
+  if (list.empty() || nothing) return refuse(no_prompt, std::string(name));
   return list;
 }
 
 // All text content of the messages, one after the other. Roles, images and tool calls cost nothing here.
 Parsed<std::vector<TokenId>> chat_prompt(const json::value* messages) {
-  if (messages == nullptr) return malformed("Field required: messages");
-  if (!messages->is_array()) return malformed("messages: Input should be a valid list");
+  if (messages == nullptr) return malformed("missing", "body.messages", "Field required");
+  if (!messages->is_array()) return malformed("list_type", "body.messages", "Input should be a valid list");
+  if (messages->get_array().empty())
+    return refuse("Cannot apply chat template to an empty conversation. Provide at least one message.");
   std::string text;
   for (const auto& message : messages->get_array()) {
     const auto* object = message.if_object();
     const auto* role = object == nullptr ? nullptr : object->if_contains("role");
-    if (role == nullptr || !role->is_string()) return malformed("messages: Field required: role");
+    if (role == nullptr || !role->is_string()) return malformed("missing", "body.messages.role", "Field required");
     const auto* content = object->if_contains("content");
     if (content == nullptr || content->is_null()) continue;
     if (content->is_string()) {
@@ -154,13 +170,14 @@ Parsed<std::vector<TokenId>> chat_prompt(const json::value* messages) {
     } else if (content->is_array()) {
       for (const auto& part : content->get_array()) {
         const auto* part_object = part.if_object();
-        if (part_object == nullptr) return malformed("messages: content parts should be objects");
+        if (part_object == nullptr)
+          return malformed("dict_type", "body.messages.content", "Input should be a valid dictionary");
         if (const auto* said = part_object->if_contains("text"); said != nullptr && said->is_string()) {
           text += std::string_view(said->get_string());
         }
       }
     } else {
-      return malformed("messages: content should be a string or a list of parts");
+      return malformed("string_type", "body.messages.content", "Input should be a valid string");
     }
   }
   auto ids = tokenize(text);
@@ -178,15 +195,16 @@ void read_stop(Reader& reader, Generation& request) {
       if (each.is_string()) request.stop.emplace_back(each.get_string());
     }
   } else {
-    reader.complain("stop", "stop: Input should be a string or a list of strings");
+    reader.mistyped("string_type", "stop", "Input should be a valid string");
   }
   std::erase(request.stop, "");
 }
 
 void read_common(Reader& reader, Generation& request) {
   request.model = reader.text("model");
-  request.n = reader.integer("n", 1).value_or(1);
-  if (request.n > 128) reader.complain("n", fmt::format("n must be at most 128, got {}.", request.n));
+  request.n = reader.integer("n").value_or(1);
+  if (request.n < 1) reader.complain("", fmt::format("n must be at least 1, got {}.", request.n));
+  if (request.n > 16'384) reader.complain("", fmt::format("n must be at most 16384, got {}.", request.n));
   request.max_tokens = reader.integer("max_tokens", 1);
   if (const auto limit = reader.integer("max_completion_tokens", 1)) request.max_tokens = limit;
   request.min_tokens = reader.integer("min_tokens", 0).value_or(0);
@@ -197,18 +215,22 @@ void read_common(Reader& reader, Generation& request) {
   }
   request.ignore_eos = reader.flag("ignore_eos");
   request.seed = static_cast<std::uint64_t>(
-      reader.integer("seed", std::numeric_limits<std::int64_t>::min()).value_or(0));
+      reader.integer("seed").value_or(0));
   request.stream = reader.flag("stream");
   request.return_token_ids = reader.flag("return_token_ids");
   read_stop(reader, request);
   if (const auto heat = reader.number("temperature"); heat && *heat < 0) {
-    reader.complain("temperature", fmt::format("temperature must be non-negative, got {}.", *heat));
+    reader.complain("temperature", fmt::format("temperature must be non-negative, got {0:.1f}. (parameter=temperature, "
+                                               "value={0:.1f})", *heat));
+  } else if (heat && *heat == 0 && request.n > 1) {
+    reader.complain("", fmt::format("n must be 1 when using greedy sampling, got {}.", request.n));
   }
   if (const auto* options = reader.find("stream_options")) {
     if (!options->is_object()) {
-      reader.complain("stream_options", "Input should be a valid dictionary");
+      reader.mistyped("model_attributes_type", "stream_options", "Input should be a valid dictionary");
     } else if (!request.stream) {
-      reader.complain("stream_options", "Stream options can only be defined when `stream=True`.");
+      reader.complain("stream_options",
+                      "Stream options can only be defined when `stream=True`. (parameter=stream_options)");
     } else {
       Reader inner(options->get_object());
       request.include_usage = inner.flag("include_usage");
@@ -216,6 +238,74 @@ void read_common(Reader& reader, Generation& request) {
       if (inner.refusal()) reader.complain("stream_options", inner.refusal()->message);
     }
   }
+}
+
+// The least value that a JSON schema allows, as far as a tool's arguments need it.
+json::value least_value(const json::value& schema, int depth = 0) {
+  const auto* object = schema.if_object();
+  if (object == nullptr || depth > 16) return nullptr;
+  if (const auto* list = object->if_contains("enum"); list && list->is_array() && !list->get_array().empty()) {
+    return list->get_array()[0];
+  }
+  const auto* type = object->if_contains("type");
+  const std::string_view name = type && type->is_string() ? std::string_view(type->get_string()) : "";
+  if (name == "string") return "";
+  if (name == "integer" || name == "number") return 0;
+  if (name == "boolean") return false;
+  if (name == "array") return json::array();
+  if (name != "object") return nullptr;
+  json::object made;
+  const auto* properties = object->if_contains("properties");
+  const auto* required = object->if_contains("required");
+  if (!properties || !properties->is_object() || !required || !required->is_array()) return made;
+  for (const auto& key : required->get_array()) {
+    if (!key.is_string()) continue;
+    const auto* property = properties->get_object().if_contains(key.get_string());
+    made[key.get_string()] = property ? least_value(*property, depth + 1) : nullptr;
+  }
+  return made;
+}
+
+// Emulated text calls no tool of itself; only where the client forces a call there is one.
+void read_tools(Reader& reader, Generation& request) {
+  const auto* tools = reader.find("tools");
+  if (tools == nullptr) return;
+  if (!tools->is_array()) return reader.mistyped("list_type", "tools", "Input should be a valid list");
+  const auto* choice = reader.find("tool_choice");
+  const auto text = [](const json::object& object, std::string_view key) {
+    const auto* value = object.if_contains(key);
+    return value && value->is_string() ? std::string(value->get_string()) : std::string();
+  };
+  std::string wanted;
+  if (choice && choice->is_object()) {
+    if (const auto* function = choice->get_object().if_contains("function"); function && function->is_object()) {
+      wanted = text(function->get_object(), "name");
+    }
+  }
+  const bool required = choice && choice->is_string() && choice->get_string() == "required";
+  if (wanted.empty() && !required) return;
+  for (const auto& tool : tools->get_array()) {
+    const auto* object = tool.if_object();
+    const auto* function = object ? object->if_contains("function") : nullptr;
+    if (!function || !function->is_object()) continue;
+    const std::string name = text(function->get_object(), "name");
+    if (!required && name != wanted) continue;
+    const auto* parameters = function->get_object().if_contains("parameters");
+    request.tool = ToolCall{name, parameters ? json::serialize(least_value(*parameters)) : "{}", !required};
+    return;
+  }
+  reader.complain("tool_choice", "The tool specified in `tool_choice` does not match any of the specified `tools`");
+}
+
+std::vector<std::string> echoes(const json::value& prompt, const std::vector<std::vector<TokenId>>& ids) {
+  std::vector<std::string> list;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const json::value& one = prompt.is_array() && ids.size() == prompt.get_array().size() && prompt.get_array()[i].is_string()
+                                 ? prompt.get_array()[i]
+                                 : prompt;
+    list.push_back(one.is_string() ? std::string(one.get_string()) : detokenize(ids[i]));
+  }
+  return list;
 }
 
 Parsed<Generation> parse_generation(const std::string& body, bool chat) {
@@ -228,15 +318,18 @@ Parsed<Generation> parse_generation(const std::string& body, bool chat) {
     if (!prompt) return std::unexpected(prompt.error());
     request.prompts.push_back(std::move(*prompt));
     if (reader.flag("logprobs")) request.logprobs = reader.integer("top_logprobs", 0).value_or(0);
+    read_tools(reader, request);
   } else {
     auto list = prompts(reader.find("prompt"), "prompt");
     if (!list) return std::unexpected(list.error());
     request.prompts = std::move(*list);
     request.logprobs = reader.integer("logprobs", 0);
+    if (reader.flag("echo")) request.echo = echoes(*reader.find("prompt"), request.prompts);
   }
   read_common(reader, request);
   if (request.logprobs > 20)
-    reader.complain("logprobs", "Requested more than 20 logprobs, which is greater than max allowed: 20");
+    reader.complain("logprobs", fmt::format("Requested sample logprobs of {0}, which is greater than max allowed: 20 "
+                                            "(parameter=logprobs, value={0})", *request.logprobs));
   if (!chat && !request.max_tokens) request.max_tokens = std::max<std::int64_t>(16, request.min_tokens);
   if (reader.refusal()) return std::unexpected(*reader.refusal());
   return request;
@@ -252,6 +345,29 @@ std::string Refusal::body() const {
 
 Parsed<Generation> parse_chat(const std::string& body) { return parse_generation(body, true); }
 Parsed<Generation> parse_completion(const std::string& body) { return parse_generation(body, false); }
+
+
+Parsed<Generation> parse_response(const std::string& body) {
+  const auto object = parse_object(body);
+  if (!object) return std::unexpected(object.error());
+  Reader reader(*object);
+  Generation request;
+  const auto* input = reader.find("input");
+  if (input == nullptr) return malformed("missing", "body.input", "Field required");
+  if (input->is_string()) {
+    request.prompts.push_back(tokenize(std::string_view(input->get_string())));
+  } else {
+    auto prompt = chat_prompt(input);
+    if (!prompt) return std::unexpected(prompt.error());
+    request.prompts.push_back(std::move(*prompt));
+  }
+  if (request.prompts[0].empty()) request.prompts[0].push_back(0);
+  request.model = reader.text("model");
+  request.stream = reader.flag("stream");
+  request.max_tokens = reader.integer("max_output_tokens", 1);
+  if (reader.refusal()) return std::unexpected(*reader.refusal());
+  return request;
+}
 
 Parsed<Embedding> parse_embedding(const std::string& body) {
   const auto object = parse_object(body);
@@ -283,7 +399,7 @@ Parsed<TokenizeRequest> parse_tokenize(const std::string& body) {
     if (!tokens) return std::unexpected(tokens.error());
     request.tokens = std::move(*tokens);
   } else if (reader.find("prompt") == nullptr) {
-    return malformed("Field required: prompt");
+    return malformed("missing", "body.prompt", "Field required");
   } else {
     request.tokens = tokenize(reader.text("prompt"));
   }
@@ -296,7 +412,7 @@ Parsed<TokenizeRequest> parse_detokenize(const std::string& body) {
   if (!object) return std::unexpected(object.error());
   Reader reader(*object);
   const auto* tokens = reader.find("tokens");
-  if (tokens == nullptr || !tokens->is_array()) return malformed("Field required: tokens");
+  if (tokens == nullptr || !tokens->is_array()) return malformed("missing", "body.tokens", "Field required");
   auto ids = token_ids(tokens->get_array(), "tokens");
   if (!ids) return std::unexpected(ids.error());
   TokenizeRequest request{.model = reader.text("model"), .tokens = std::move(*ids)};

@@ -25,6 +25,13 @@ struct Refusal {
 template <class T>
 using Parsed = std::expected<T, Refusal>;
 
+// A call that tool_choice forces; the arguments are the least that the tool's schema allows.
+struct ToolCall {
+  std::string name;
+  std::string arguments;
+  bool named = false;  // by the client; else it was only said that some tool must be called
+};
+
 struct Generation {
   bool chat = false;
   std::string model;  // empty: not named
@@ -40,9 +47,12 @@ struct Generation {
   bool continuous_usage = false;
   bool return_token_ids = false;
   std::optional<std::int64_t> logprobs;  // how many alternatives beside the chosen token
+  std::vector<std::string> echo;         // what each answer begins with; empty: nothing
+  std::optional<ToolCall> tool;
 };
 Parsed<Generation> parse_chat(const std::string& body);
 Parsed<Generation> parse_completion(const std::string& body);
+Parsed<Generation> parse_response(const std::string& body);  // of /v1/responses: one choice, text only
 
 struct Embedding {
   std::string model;

@@ -46,8 +46,8 @@ Examples:
   qlm emulate --print-profiles
   qlm emulate --replay-log requests.csv.gz --profile rtxpro6000-96/llama-3.1-8b --max-num-seqs 128
 
-Serves /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models, /tokenize, /detokenize, /health, /ping,
-/version, /metrics, /load, and POST /emulator/fault {"kind": "cut", "after_tokens": 5, "count": 1}.
+Serves /v1/chat/completions, /v1/completions, /v1/responses, /v1/embeddings, /v1/models, /tokenize, /detokenize,
+/health, /ping, /version, /metrics, /load, and POST /emulator/fault {"kind": "cut", "after_tokens": 5, "count": 1}.
 Faults: refuse, http_500, http_503, stall, cut, garbage, slow (with "factor"), die, none.
 
 A prompt has one token for each four bytes of text. An output ends by itself after --mean-output tokens on average,

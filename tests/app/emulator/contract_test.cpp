@@ -113,7 +113,7 @@ TEST_F(Contract, ChatStreamHasRoleDeltasFinishUsageAndDone) {
   EXPECT_TRUE(has(list[2], R"("finish_reason":null)"));
   EXPECT_TRUE(has(list[3], R"("finish_reason":"length","stop_reason":null)"));
   EXPECT_TRUE(
-      has(list[4], R"("choices":[],"usage":{"prompt_tokens":3,"total_tokens":6,"completion_tokens":3)"))
+      has(list[4], R"("choices":[],"usage":{"prompt_tokens":3,"total_tokens":6,"completion_tokens":3},"system_fingerprint")"))
       << list[4];
   EXPECT_EQ(list[5], "[DONE]");
 }
@@ -167,6 +167,70 @@ TEST_F(Contract, AStopStringEndsTheTextBeforeIt) {
   EXPECT_TRUE(has(stopped, R"("finish_reason":"stop","stop_reason":")" + second_word)) << stopped;
 }
 
+TEST_F(Contract, WhatIsAskedBeyondTheContextIsCutToIt) {
+  auto options = fast();
+  options.profile = find_profile("a100-80/mistral-7b").value();
+  options.profile.max_model_len = Tokens{100};
+  start(std::move(options));
+  const std::string answer = post(completions, R"({"prompt":"x","max_tokens":100,"ignore_eos":true})");
+  EXPECT_TRUE(has(answer, R"("prompt_tokens":1,"total_tokens":100,"completion_tokens":99)")) << answer;
+  EXPECT_TRUE(has(answer, R"("finish_reason":"length")")) << answer;
+}
+
+TEST_F(Contract, AForcedToolCallSaysTheLeastTheSchemaAllows) {
+  start(fast());
+  const std::string body =
+      R"({"messages":[{"role":"user","content":"x"}],"tools":[{"type":"function","function":{"name":"look","parameters":
+      {"type":"object","properties":{"at":{"enum":["x"]},"far":{"type":"integer"},"not":{}},"required":["at","far"]}}}],)";
+  const std::string forced = post(chat, body + R"("tool_choice":"required"})");
+  EXPECT_TRUE(has(forced, R"("function":{"name":"look","arguments":"{\"at\":\"x\",\"far\":0}"})")) << forced;
+  EXPECT_TRUE(has(forced, R"("finish_reason":"tool_calls")")) << forced;
+  const auto list = events(post(chat, body + R"("stream":true,"tool_choice":{"function":{"name":"look"}}})"));
+  EXPECT_TRUE(has(list[1], R"("tool_calls":[{"id":"chatcmpl-tool-)")) << list[1];
+  EXPECT_TRUE(has(list[list.size() - 2], R"("finish_reason":"stop")")) << list[list.size() - 2];
+  EXPECT_TRUE(has(post(chat, body + R"("tool_choice":"auto"})"), R"("content":" )")) << "only when forced";
+  refused(400, chat, body + R"("tool_choice":{"function":{"name":"jump"}}})");
+  refused(400, chat, R"({"messages":[{"role":"user","content":"x"}],"tools":"nonsense"})");
+}
+
+TEST_F(Contract, AnEchoBeginsWithThePrompt) {
+  start(fast());
+  EXPECT_TRUE(has(post(completions, R"({"prompt":["a\"b","c"],"max_tokens":1,"echo":true})"), R"("text":"a\"b )"));
+  const auto list = events(post(completions, R"({"prompt":[0,1],"max_tokens":2,"echo":true,"stream":true})"));
+  EXPECT_TRUE(has(list[0], R"("text":" baba babe )")) << list[0];
+  EXPECT_FALSE(has(list[1], "baba babe")) << list[1];
+}
+
+TEST_F(Contract, ContinuousUsageCountsUpInEveryChunk) {
+  start(fast());
+  const auto list = events(post(
+      chat, R"({"messages":[{"role":"user","content":"x"}],"max_tokens":2,"ignore_eos":true,"stream":true,
+      "stream_options":{"include_usage":true,"continuous_usage_stats":true}})"));
+  ASSERT_EQ(list.size(), 5U);
+  for (int k = 0; k < 3; ++k) {
+    EXPECT_TRUE(has(list[static_cast<std::size_t>(k)], "\"completion_tokens\":" + std::to_string(k) + ",")) << list[static_cast<std::size_t>(k)];
+  }
+}
+
+TEST_F(Contract, ResponsesAreAnsweredWholeAndAsNamedEvents) {
+  start(fast());
+  const std::string ask = R"({"model":"mistral-7b","input":"hello","max_output_tokens":3)";
+  const std::string whole = post("/v1/responses", ask + "}");
+  EXPECT_TRUE(has(whole, R"("object":"response")")) << whole;
+  const std::string streamed = post("/v1/responses", ask + R"(,"stream":true})");
+  EXPECT_TRUE(streamed.starts_with("event: response.created\ndata: {")) << streamed;
+  const auto list = events(streamed);
+  ASSERT_EQ(list.size(), 11U);
+  EXPECT_TRUE(has(list[4], R"("type":"response.output_text.delta")")) << list[4];
+  EXPECT_TRUE(has(list[10], R"("sequence_number":10,"type":"response.completed")")) << list[10];
+  const auto text = [](const std::string& body) {
+    const auto at = body.find(R"("text":" )");
+    return body.substr(at, body.find('"', at + 9) - at);
+  };
+  EXPECT_EQ(text(list[7]), text(whole));
+  EXPECT_TRUE(has(refused(400, "/v1/responses", "{}"), "body.input"));
+}
+
 TEST_F(Contract, LogprobsHaveTheirShapes) {
   start(fast());
   const std::string completion = post(completions, R"({"prompt":"x","max_tokens":1,"logprobs":2})");
@@ -184,20 +248,24 @@ TEST_F(Contract, ErrorsAreThoseOfTheRealEngine) {
   start(std::move(options));
   EXPECT_EQ(
       refused(404, chat, R"({"model":"gpt-9","messages":[{"role":"user","content":"x"}]})"),
-      R"({"error":{"message":"The model `gpt-9` does not exist.","type":"NotFoundError","param":"model","code":404}})");
+      R"({"error":{"message":"The model `gpt-9` does not exist. Valid aliases: vicuna-13b.","type":"NotFoundError","param":"model","code":404}})");
   EXPECT_TRUE(
-      has(refused(400, chat, R"({"messages":[{"role":)"), R"("type":"Bad Request","param":null,"code":400)"));
+      has(refused(400, chat, R"({"messages":[{"role":)"), R"("type":"Bad Request","param":"body","code":400)"));
   EXPECT_TRUE(has(refused(400, chat, R"({"model":"vicuna-13b"})"), "messages"));
   EXPECT_TRUE(has(refused(400, completions, R"({"prompt":"x","max_tokens":0})"),
                   "max_tokens must be at least 1, got 0."));
-  EXPECT_TRUE(has(refused(400, completions, R"({"prompt":"x","stream":"yes"})"), R"("param":"stream")"));
+  EXPECT_TRUE(has(refused(400, completions, R"({"prompt":"x","stream":"yes"})"), R"("param":"body.stream")"));
   EXPECT_TRUE(has(refused(400, completions, R"({"prompt":"x","stream_options":{"include_usage":true}})"),
                   "stream=True"));
-  const std::string too_long = refused(400, completions, R"({"prompt":"x","max_tokens":100})");
+  const std::string too_many = refused(400, completions, R"({"prompt":"x","max_tokens":101})");
+  EXPECT_TRUE(has(too_many, "max_tokens=101 cannot be greater than max_model_len=100.")) << too_many;
+  const std::string too_long = refused(400, completions, R"({"prompt":")" + std::string(404, 'x') + R"("})");
   EXPECT_TRUE(has(too_long, "This model's maximum context length is 100 tokens.")) << too_long;
   EXPECT_TRUE(has(too_long, R"("type":"BadRequestError","param":"input_tokens")")) << too_long;
-  EXPECT_TRUE(has(refused(405, "/health", "{}"), "Method Not Allowed"));
-  refused(404, "/v1/nothing", "{}");
+  EXPECT_TRUE(has(refused(400, chat, R"({"messages":[{"role":"user","content":"x"}],"n":2,"temperature":0})"),
+                  "n must be 1 when using greedy sampling, got 2."));
+  EXPECT_EQ(refused(405, "/health", "{}"), R"({"detail":"Method Not Allowed"})");
+  EXPECT_EQ(refused(404, "/v1/nothing", "{}"), R"({"detail":"Not Found"})");
   EXPECT_EQ(get("/health"), "");
 }
 
@@ -235,7 +303,7 @@ TEST_F(Contract, MetricsCountWhatWasServed) {
   EXPECT_TRUE(has(text, "vllm:generation_tokens_total{engine=\"0\",model_name=\"mistral-7b\"} 5\n"));
   EXPECT_TRUE(has(text, "finished_reason=\"length\"} 1\n"));
   EXPECT_TRUE(
-      has(text, "vllm:cache_config_info{block_size=\"16\",engine=\"0\",num_gpu_blocks=\"29001\"} 1\n"));
+      has(text, "vllm:cache_config_info{block_size=\"16\",engine=\"0\",kv_cache_size_tokens=\"464016\",num_gpu_blocks=\"29001\"} 1\n"));
 }
 
 struct Listener : net::ClientHandler {
