@@ -1,5 +1,5 @@
-"""Real processes for end-to-end tests: emulated engines, a real llama.cpp server, `qlm serve` before them, and a tee
-that keeps the engine's own bytes. Loopback only; every process is ended by its own handle."""
+"""Real processes for end-to-end tests: emulated engines, real ones, `qlm serve` before them, and a tee that keeps the
+engine's own bytes. Loopback only; every process is ended by its own handle."""
 import contextlib
 import http.client
 import json
@@ -18,25 +18,25 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 QLM = os.environ.get("QLM_BINARY", str(ROOT / "build/release/qlm"))
-PATIENCE = 60  # seconds; only a hang takes that long
+PATIENCE = int(os.environ.get("QLM_TEST_PATIENCE", "60"))  # seconds; only a hang takes that long
 
 
 class Process:
-    def __init__(self, arguments, ready, stream="stdout", **kwargs):
+    def __init__(self, arguments, ready, stream="stdout", patience=PATIENCE, **kwargs):
         self.log = tempfile.TemporaryFile()
         pipes = {"stdout": self.log, "stderr": self.log}
         pipes[stream] = subprocess.PIPE
         self.popen = subprocess.Popen(arguments, stdin=subprocess.PIPE, **pipes, **kwargs)
         self.source = getattr(self.popen, stream)
         self.lines, self.matches = [], []
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         selector = selectors.DefaultSelector()
         selector.register(self.source, selectors.EVENT_READ)
         buffer = b""
         while len(self.matches) < len(ready):
             if not selector.select(timeout=max(0, deadline - time.monotonic())):
                 self.kill()
-                raise AssertionError(f"{arguments[:2]} was not ready in {PATIENCE} s: {self.lines}")
+                raise AssertionError(f"{arguments[:2]} was not ready in {patience} s: {self.lines}")
             chunk = os.read(self.source.fileno(), 65536)
             if not chunk:
                 raise AssertionError(f"{arguments[:2]} ended with {self.popen.wait()}: {self.lines} {self.output()}")
@@ -92,14 +92,34 @@ class Emulator(Process):
     def __init__(self, *flags, model="mistral-7b", gpu="a100-80", listen="127.0.0.1:0"):
         super().__init__([QLM, "emulate", "--listen", listen, "--gpu", gpu, "--model", model, *flags],
                          [r"http://([^/\s]+)"])
-        self.url = "http://" + self.matches[0].group(1)
         self.address = self.matches[0].group(1)
+        self.url = "http://" + self.address
 
     def metrics(self):
         return metrics(self.url + "/metrics")
 
     def fault(self, **fault):
         post(self.url + "/emulator/fault", fault)
+
+    def busy(self):
+        return total(self.metrics(), "vllm:num_requests_running")
+
+    def waiting(self):
+        return total(self.metrics(), "vllm:num_requests_waiting")
+
+    def generated(self):
+        return total(self.metrics(), "vllm:generation_tokens_total")
+
+
+class Vllm(Process):
+    """A real one; tools/contract says how it is installed."""
+    metrics, busy, waiting, generated = Emulator.metrics, Emulator.busy, Emulator.waiting, Emulator.generated
+
+    def __init__(self, *flags):
+        super().__init__([str(ROOT / ".contract/vllm/bin/python"), str(ROOT / "tests/tools/real_vllm.py"), *flags],
+                         [r"^http://(\S+)$"], patience=600)
+        self.address = self.matches[0].group(1)
+        self.url = "http://" + self.address
 
 
 class LlamaCpp(Process):
@@ -109,8 +129,56 @@ class LlamaCpp(Process):
         self.url = "http://" + self.address
         wait_until(lambda: get(self.url + "/health")[0] == 200, "llama.cpp is healthy")
 
-    def busy_slots(self):
+    def metrics(self):
+        return metrics(self.url + "/metrics")
+
+    def busy(self):
         return sum(1 for s in json.loads(get(self.url + "/slots")[1]) if s["is_processing"])
+
+    def waiting(self):
+        return total(self.metrics(), "llamacpp:requests_deferred")
+
+    def generated(self):
+        return total(self.metrics(), "llamacpp:tokens_predicted_total")
+
+
+class LlamaRouter(Process):
+    """Debian sid's llama.cpp server over a folder of models; tools/contract says how it is installed."""
+
+    def __init__(self, *models, slots=2, context=8192, loaded_at_once=2, port=0):
+        self.folder = tempfile.TemporaryDirectory()
+        for seed, model in enumerate(models):
+            subprocess.run([sys.executable, str(ROOT / "tests/tools/make_gguf.py"), f"{self.folder.name}/{model}.gguf",
+                            "--seed", str(seed), "--end-bias", "-30", "--context", str(context)], check=True)
+        self.first = models[0]
+        port = port or free_port()
+        super().__init__(
+            [str(ROOT / ".contract/llama-router/bin/llama-server"), "--host", "127.0.0.1", "--port", str(port),
+             "--models-dir", self.folder.name, "--models-max", str(loaded_at_once), "-np", str(slots),
+             "-c", str(context), "-t", "1", "--metrics", "--no-warmup"], [])
+        self.address = f"127.0.0.1:{port}"
+        self.url = "http://" + self.address
+        wait_until(lambda: get(self.url + "/health")[0] == 200, "the router is healthy")
+
+    def __exit__(self, *details):
+        super().__exit__(*details)
+        self.folder.cleanup()
+
+    def states(self):
+        return {m["id"]: m["status"]["value"] for m in json.loads(get(self.url + "/v1/models")[1])["data"]}
+
+    def of_model(self, what):
+        return get(f"{self.url}/{what}?model={self.first}&autoload=false")
+
+    def busy(self):
+        status, body = self.of_model("slots")
+        return sum(1 for s in json.loads(body) if s["is_processing"]) if status == 200 else 0
+
+    def metrics(self):
+        status, body = self.of_model("metrics")
+        return parse_metrics(body) if status == 200 else {}  # not loaded yet
+
+    waiting, generated = LlamaCpp.waiting, LlamaCpp.generated
 
 
 class Qlm(Process):
@@ -163,7 +231,11 @@ class Tee:
                 client, _ = self.server.accept()
             except OSError:
                 return
-            engine = socket.create_connection(self.target)
+            try:
+                engine = socket.create_connection(self.target)
+            except OSError:  # it is down, and so is what stands before it
+                client.close()
+                continue
             kept = bytearray()
             self.answers.append(kept)
             threading.Thread(target=self._pump, args=(client, engine, None), daemon=True).start()
@@ -190,6 +262,11 @@ class Tee:
 
     def close(self):
         self.server.close()
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
 
 
 def unchunk(raw):
@@ -238,8 +315,12 @@ def post(url, value, headers=None):
 
 
 def metrics(url):
+    return parse_metrics(get(url)[1])
+
+
+def parse_metrics(text):
     values = {}
-    for line in get(url)[1].splitlines():
+    for line in text.splitlines():
         if line and not line.startswith("#"):
             name, _, value = line.rpartition(" ")
             values[name] = float(value)

@@ -25,6 +25,7 @@ def main():
     parser.add_argument("--context", type=int, default=8192, help="tokens of context, shared out among the slots")
     parser.add_argument("--model", help="a GGUF file; default: one made on the spot")
     parser.add_argument("--alias", default="tiny", help="the model's name in the API")
+    parser.add_argument("--embeddings", action="store_true", help="serve embeddings, and nothing else")
     parser.add_argument("--api-key")
     args = parser.parse_args()
 
@@ -33,7 +34,8 @@ def main():
         if not model:
             model = str(pathlib.Path(folder) / "tiny.gguf")
             maker = pathlib.Path(__file__).with_name("make_gguf.py")
-            subprocess.run([sys.executable, str(maker), model, "--end-bias", "-30"], check=True)
+            subprocess.run([sys.executable, str(maker), model, "--end-bias", "-30",
+                            "--context", str(args.context // args.slots)], check=True)
 
         params = xllamacpp.CommonParams()
         params.model.path = model
@@ -48,6 +50,9 @@ def main():
         params.cpuparams.n_threads = 1
         params.cpuparams_batch.n_threads = 1
         params.warmup = False
+        if args.embeddings:
+            params.embedding = True
+            params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
         if args.api_key:
             params.api_keys = [args.api_key]
         server = xllamacpp.Server(params)
