@@ -201,6 +201,7 @@ ClientHints client_hints(const http::Fields& headers) {
     const auto number = parse<double>(headers.find(name).value_or(""));
     if (!number || !(*number > 0) || !(*number <= seconds(longest_slo))) continue;
     const Duration timeout = duration_from_seconds(*number);
+    if (timeout <= Duration{}) continue;  // less than a nanosecond
     hints.read_timeout = std::min(hints.read_timeout.value_or(timeout), timeout);
   }
   hints.retry_count = std::clamp(parse<int>(headers.find("x-stainless-retry-count").value_or("")).value_or(0), 0, 1000);

@@ -154,6 +154,9 @@ TEST(ClientHints, GarbageInThemIsNoError) {
   EXPECT_FALSE(hints.read_timeout);
   EXPECT_EQ(hints.retry_count, 0);
   EXPECT_EQ(client_hints(fields({{"x-stainless-retry-count", "-7"}})).retry_count, 0);
+  http::Fields too_short;
+  too_short.add("x-stainless-timeout", "483E-90");
+  EXPECT_FALSE(client_hints(too_short).read_timeout) << "an impatience below a nanosecond would expire every request";
 }
 
 }  // namespace
