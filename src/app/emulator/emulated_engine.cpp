@@ -178,6 +178,9 @@ void EmulatedEngine::Impl::dispatch(const ExchangePtr& exchange, std::string_vie
                                     std::string_view path) {
   const auto get = [&](std::string_view known) { return path == known && method == "GET"; };
   const auto post = [&](std::string_view known) { return path == known && method == "POST"; };
+  if (options.bare && !path.starts_with("/v1/") && path != "/emulator/fault") {
+    return exchange->respond(404, content_type(json_type), R"({"detail":"Not Found"})");
+  }
   if (get("/health") || (path == "/ping" && (method == "GET" || method == "POST"))) {
     return exchange->respond(200, {}, "");
   }
@@ -229,8 +232,8 @@ std::string EmulatedEngine::Impl::models() const {
   for (const auto& name : options.served_as) {
     if (!list.empty()) list += ',';
     list += fmt::format(
-        R"({{"id":{},"object":"model","created":{},"owned_by":"vllm","root":{},"parent":null,"max_model_len":{},"permission":[{{"id":"modelperm-{:016x}","object":"model_permission","created":{},"allow_create_engine":false,"allow_sampling":true,"allow_logprobs":true,"allow_search_indices":false,"allow_view":true,"allow_fine_tuning":false,"organization":"*","group":null,"is_blocking":false}}]}})",
-        json_string(name), started_at, json_string(options.profile.model), max_model_len,
+        R"({{"id":{},"object":"model","created":{},"owned_by":"{}","root":{},"parent":null,"max_model_len":{},"permission":[{{"id":"modelperm-{:016x}","object":"model_permission","created":{},"allow_create_engine":false,"allow_sampling":true,"allow_logprobs":true,"allow_search_indices":false,"allow_view":true,"allow_fine_tuning":false,"organization":"*","group":null,"is_blocking":false}}]}})",
+        json_string(name), started_at, options.bare ? "somebody" : "vllm", json_string(options.profile.model), max_model_len,
         mix(static_cast<std::uint64_t>(started_at)), started_at);
   }
   return fmt::format(R"({{"object":"list","data":[{}]}})", list);

@@ -30,6 +30,7 @@ struct Arguments {
   std::string fault = "none";
   std::int64_t fault_after = 0, fault_count = 0;
   double fault_factor = 10;
+  bool bare = false;
   bool print_profiles = false;
   std::string replay_log;
 };
@@ -131,6 +132,7 @@ int serve(const Arguments& arguments, const EngineProfile& profile) {
                                                .speed = arguments.speed,
                                                .seed = arguments.seed,
                                                .mean_output = Tokens{arguments.mean_output},
+                                               .bare = arguments.bare,
                                                .fault = *fault,
                                                .on_die = [] { std::_Exit(70); }});
     if (!engine) return complain(engine.error(), failed);
@@ -180,6 +182,8 @@ int run(int argc, char** argv) {
       ->check(CLI::Range(1e-3, 1e6))
       ->group("Behaviour");
   app.add_option("--seed", a.seed, "of the words it says")->group("Behaviour");
+  app.add_flag("--bare", a.bare, "tell nothing but the models, as an unknown engine: no metrics, no health, no version")
+      ->group("Behaviour");
   app.add_option("--api-key", a.api_keys, "keys it asks for under /v1; may be repeated")->group("Behaviour");
   app.add_option("--fault", a.fault, "a way to fail from the start; see below")->group("Faults");
   app.add_option("--fault-after-tokens", a.fault_after, "tokens of a request before it strikes")

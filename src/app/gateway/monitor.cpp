@@ -13,7 +13,6 @@ namespace {
 constexpr int failures_to_be_down = 2;
 constexpr Duration retry_first = 250ms;
 constexpr Duration retry_longest = 2s;
-constexpr Duration health_timeout = 2s;
 
 }  // namespace
 
@@ -125,9 +124,7 @@ void Fleet::Monitor::watch() {
 }
 
 void Fleet::Monitor::check_health() {
-  engines::EngineRequest question = engines::health_request(upstream_->kind);
-  question.timeout = std::min<Duration>(question.timeout, health_timeout);
-  ask(question, [this](const Result<net::WholeResponse>& answer) {
+  ask(engines::health_request(upstream_->kind), [this](const Result<net::WholeResponse>& answer) {
     if (!answer) return health_said(false, answer.error().message);
     const engines::Health health = engines::parse_health(upstream_->kind, answer->head.status, answer->body);
     health_said(health.readiness == engines::Readiness::ready, health.reason);

@@ -414,6 +414,7 @@ EngineRequest canary_request(EngineKind kind, std::string_view model) {
 
 EngineRequest health_request(EngineKind kind) {
   EngineRequest request;
+  request.timeout = 2s;  // one that stands still must be noticed soon
   switch (kind) {
     case EngineKind::openai:
       request.target = "/v1/models";

@@ -269,6 +269,15 @@ TEST_F(Contract, ErrorsAreThoseOfTheRealEngine) {
   EXPECT_EQ(get("/health"), "");
 }
 
+TEST_F(Contract, ABareEngineTellsItsModelsAndNothingElse) {
+  auto options = fast();
+  options.bare = true;
+  start(std::move(options));
+  EXPECT_FALSE(has(get("/v1/models"), "vllm"));
+  for (const auto* path : {"/metrics", "/health", "/version", "/load"}) expect(404, request("GET", path, ""));
+  post(completions, R"({"prompt":"x","max_tokens":1})");
+}
+
 TEST_F(Contract, KeysGuardOnlyV1) {
   auto options = fast();
   options.api_keys = {"sesame"};
