@@ -467,7 +467,9 @@ void NaiveController::least_loaded(const action::Dispatch& d) const {
   const Request& r = requests_.at(d.key.request.value);
   const Place* chosen = place(d.instance);
   REQUIRE(chosen);
-  const auto load = [&](const Place& p) { return static_cast<double>(slots(p.is.id) + 1) / capacity(p); };
+  const auto load = [&](const Place& p) {
+    return p.breaker == BreakerState::half_open ? 0 : static_cast<double>(slots(p.is.id) + 1) / capacity(p);
+  };
   for (const Place& p : places_) {
     if (!serves(p, r.asked.model) || !has_room(p) || !fits(r, p) || first(p) != &r) continue;
     REQUIRE(std::pair(load(*chosen), chosen->is.id) <= std::pair(load(p), p.is.id));

@@ -144,7 +144,9 @@ void FrontDoor::accept(const Shared& exchange, const TenantFacts& tenant) {
   const auto stated = openai::stated_slo(fields, *facts, loop_.wall());
   if (!stated) return turn_away(*exchange, stated.error(), tenant);
   const openai::ClientHints hints = openai::client_hints(fields);
-  const auto resolved = resolve_slo(*stated, hints.read_timeout, tenant, registry_, loop_.now(), loop_.wall());
+  // The time-out that an SDK announces is between two bytes, and comments come to a stream that waits.
+  const bool kept_alive = facts->stream && facts->endpoint != openai::Endpoint::opaque && hints.read_timeout > keepalive_interval_;
+  const auto resolved = resolve_slo(*stated, kept_alive ? std::nullopt : hints.read_timeout, tenant, registry_, loop_.now(), loop_.wall());
   if (!resolved) return turn_away(*exchange, resolved.error(), &tenant, facts->model);
 
   RequestDescription description;

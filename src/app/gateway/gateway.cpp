@@ -25,7 +25,7 @@ struct Unread {
   std::string_view type, code, opening, closing;
 };
 
-Unread unread(int status) {
+Unread unread(int status, bool draining) {
   constexpr std::string_view invalid = "invalid_request_error";
   switch (status) {
     case 408: return {invalid, "request_timeout", "The request came too slowly", ""};
@@ -34,13 +34,12 @@ Unread unread(int status) {
     case 431: return {invalid, "head_too_large", "The request is too large", ""};
     case 501:
     case 505: return {invalid, "not_implemented", "This is not done here", ""};
-    case 503: return {"overloaded", "overloaded", "QLM holds as much as it may", ". Retry soon"};
+    case 503: return {"overloaded", draining ? "draining" : "overloaded", "Not now", ". Retry soon"};
     default: return {invalid, "bad_request", "The request is not valid HTTP", ""};
   }
 }
 
-std::string refusal_body(int status, const std::string& message) {
-  const Unread words = unread(status);
+std::string refusal_body(const Unread& words, const std::string& message) {
   return openai::error_body(words.type, words.code, fmt::format("{}: {}{}.", words.opening, message, words.closing), {});
 }
 
@@ -106,9 +105,10 @@ struct Gateway::Parts {
     record.arrived = loop.wall();
     record.status = status;
     record.outcome = Outcome::rejected;
-    record.error = unread(status).code;
+    const Unread words = unread(status, draining);
+    record.error = words.code;
     accounting->finished(record);
-    return refusal_body(status, message);
+    return refusal_body(words, message);
   }
 
   void look_whether_drained() {
@@ -140,7 +140,9 @@ Result<std::unique_ptr<Gateway>> Gateway::start(net::Loop& loop, const config::C
   sources.ready = [gateway = gateway.get()] { return gateway->ready(); };
   sources.metrics = [parts] { return parts->accounting->metrics_text(parts->host.controller(), parts->registry, parts->fleet, parts->loop.now()); };
   sources.instances = [parts] { return parts->host.controller().instances(); };
-  auto admin = net::HttpServer::listen(loop, address_of(configuration.admin), admin_limits(), refusal_body, admin_routes(std::move(sources)));
+  auto admin = net::HttpServer::listen(loop, address_of(configuration.admin), admin_limits(),
+                                       [](int status, const std::string& message) { return refusal_body(unread(status, false), message); },
+                                       admin_routes(std::move(sources)));
   if (!admin) return std::unexpected(admin.error());
   parts->admin = std::move(*admin);
 

@@ -105,7 +105,9 @@ void Controller::State::serve(ModelId id) {
         avoided = avoided || !may_use(r, i);
         continue;
       }
-      const double load = static_cast<double>(ledger.account(candidate).slots + 1) / static_cast<double>(capacity(i));
+      // The canary goes first: while others have room it would never fly, and its instance never come back.
+      const bool canary = i.breaker == BreakerState::half_open;
+      const double load = canary ? 0 : static_cast<double>(ledger.account(candidate).slots + 1) / static_cast<double>(capacity(i));
       if (!best || load < best_load) {
         best = &i;
         best_load = load;

@@ -47,7 +47,7 @@ struct DispatchParameters {
   int attempts_max = 4;               // dispatches of one request
   int failures_to_open = 3;           // consecutive, before the breaker opens
   Duration breaker_pause = 1s;        // doubled up to breaker_pause_max while it keeps failing
-  Duration breaker_pause_max = 10s;
+  Duration breaker_pause_max = 5s;    // who is well again shall be at work within 10 s
   Duration stall_floor = 5s;          // no token on any stream for this long at least
   Duration stall_unlearned = 60s;     // before an instance has shown how fast it is
   Duration release_timeout = 10s;     // an aborted attempt whose slot nobody gave back

@@ -160,7 +160,7 @@ class Connection final : public Socket::Handler, public std::enable_shared_from_
   void drain() {
     if (state_ == State::head && in_.empty()) end_with(&Socket::close_after_answer);
   }
-  void turn_away() { refuse(503, "too many connections"); }
+  void turn_away() { refuse(503, draining() ? "this server is stopping" : "too many connections"); }
   void destroy() {
     if (exchange_) std::exchange(exchange_, nullptr)->gone(false);
     end_with(&Socket::abort);
@@ -320,8 +320,8 @@ class Connection final : public Socket::Handler, public std::enable_shared_from_
   bool refuse(int status, const std::string& message) {
     std::string body = shared_->refusal_body ? shared_->refusal_body(status, message) : message;
     socket_->write(fmt::format("HTTP/1.1 {} {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n"
-                               "Connection: close\r\n\r\n",
-                               status, http::reason_phrase(status), body.size()));
+                               "{}Connection: close\r\n\r\n",
+                               status, http::reason_phrase(status), body.size(), status == 503 ? "Retry-After: 1\r\n" : ""));
     socket_->write(std::move(body));
     end_with(&Socket::close_after_answer);
     return false;
@@ -484,14 +484,13 @@ class Server final : public HttpServer {
   }
   void drain() override {
     shared_->draining = true;
-    listener_->stop();
     const auto all = shared_->connections;  // those that end take themselves out
     for (const auto& connection : all) connection->drain();
   }
 
   static void accept(const std::shared_ptr<Shared>& shared, std::shared_ptr<Socket> socket) {
     auto connection = std::make_shared<Connection>(shared, std::move(socket));
-    if (shared->connections.size() >= shared->limits.connections) return connection->turn_away();
+    if (shared->draining || shared->connections.size() >= shared->limits.connections) return connection->turn_away();
     connection->start();
     shared->connections.insert(std::move(connection));
   }

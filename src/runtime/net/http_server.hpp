@@ -77,7 +77,7 @@ class HttpServer {
   // said, to the kernel's taking the last byte queued with them. Not told of the bytes before a connection is closed.
   virtual void on_written(std::function<void(Duration)> tell) = 0;
   virtual void set_limits(HttpServerLimits limits) = 0;  // for what is read from now on
-  // No new connections; idle ones close now, busy ones after their answer ("Connection: close").
+  // New connections are told 503; idle ones close now, busy ones after their answer ("Connection: close").
   virtual void drain() = 0;
 };
 

@@ -586,6 +586,19 @@ TEST(Breaker, OpensForAnInstanceThatBeginsEveryAnswerAndEndsNone) {
   EXPECT_EQ(w.all<action::Probe>().size(), 2u);
 }
 
+TEST(Breaker, ItsCanaryGoesBeforeOthersThatHaveRoom) {
+  World w;
+  const InstanceId sick = w.join(1), idle = w.join(100);
+  w.feed(event::ProbeAnswered{sick, false, "refused"});
+  EXPECT_EQ(w.where(w.arrive()), idle);
+  w.feed(event::ProbeAnswered{sick, true, ""});
+  const RequestId canary = w.arrive();
+  EXPECT_EQ(w.where(canary), sick);
+  EXPECT_EQ(w.where(w.arrive()), idle) << "one only";
+  w.complete(canary);
+  EXPECT_EQ(w.controller.instances()[0].breaker, BreakerState::closed);
+}
+
 TEST(Breaker, ADeadInstancesUnstartedWorkGoesElsewhereAndItsStreamsAreLeftAlone) {
   World w;
   w.join(2);
@@ -615,7 +628,7 @@ TEST(Breaker, WhatFailsAgainIsLeftAloneForLonger) {
     last = w.now;
     w.feed(event::ProbeAnswered{InstanceId{0}, false, "refused"});
   }
-  EXPECT_EQ(gaps, (std::vector<Duration>{1s, 2s, 4s, 8s, 10s, 10s}));
+  EXPECT_EQ(gaps, (std::vector<Duration>{1s, 2s, 4s, 5s, 5s, 5s}));
 }
 
 TEST(Watchdog, AnInstanceWithoutAnyTokenIsCordonedAndItsWorkTakenBack) {

@@ -428,6 +428,9 @@ TEST_F(ServerTest, DrainClosesIdleConnectionsNowAndBusyOnesAfterTheirAnswer) {
   server->drain();
   until([&] { return idle->closed; });
   EXPECT_EQ(server->connections(), 3U);
+  auto late = wire();
+  until([&] { return late->closed; });
+  EXPECT_TRUE(late->heard.starts_with("HTTP/1.1 503 ") && late->has("Retry-After: 1\r\n")) << late->heard;
 
   kept[0]->respond(200, {}, "late");
   kept[1]->write("end");
