@@ -84,11 +84,13 @@ BROKEN_OFF = {
     "content, then an error": (STREAM + chunk(A + event({"error": {"message": "boom", "code": 500}})) + END, "boom"),
 }
 
-# The request's own fault: the engine's words, once.
+# The request's own fault: the engine's words, once, and in OpenAI's shape.
 REFUSED = {
     "400 as OpenAI says it": (answer(b"400 Bad Request", {"error": WRONG}), 400, {"error": WRONG}),
-    "400 as an older vLLM says it": (answer(b"400 Bad Request", {"object": "error", **WRONG}), 400, {"object": "error", **WRONG}),
-    "422 as FastAPI says it": (answer(b"422 Oh", {"detail": [{"msg": "bad"}]}), 422, {"detail": [{"msg": "bad"}]}),
+    "400 as an older vLLM says it": (answer(b"400 Bad Request", {"object": "error", **WRONG}), 400,
+                                     {"error": {**WRONG, "code": None}}),
+    "422 as FastAPI says it": (answer(b"422 Oh", {"detail": [{"msg": "bad"}]}), 422,
+                               {"error": {"message": "bad", "type": "invalid_request_error", "param": None, "code": None}}),
     "400 inside a 200": (answer(b"200 OK", {"error": WRONG}), 400, {"error": {**WRONG, "code": None}}),
     "400 as a first event": (STREAM + chunk(event({"error": WRONG})) + END, 400, {"error": {**WRONG, "code": None}}),
 }

@@ -174,9 +174,9 @@ class Leaving(unittest.TestCase):
                 with Wire(qlm.address) as leaver:
                     leaver.send(raw_request(model="tiny", stream=True, max_tokens=4000))
                     leaver.until(b"data:")
-                    self.assertEqual(engine.busy_slots(), 1)
+                    self.assertEqual(engine.busy(), 1)
                 left = time.monotonic()
-                wait_until(lambda: engine.busy_slots() == 0, "the slot is free")
+                wait_until(lambda: engine.busy() == 0, "the slot is free")
                 took.append(time.monotonic() - left)
             print(f"{self.id()}: slots free after " + ", ".join(f"{1000 * t:.0f} ms" for t in took), flush=True)
             self.assertEqual(ask(qlm, model="tiny", max_tokens=1)[0], 200)
