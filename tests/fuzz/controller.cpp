@@ -51,7 +51,9 @@ std::shared_ptr<const ControllerConfiguration> configuration(unsigned a, unsigne
   };
   c->tenants = {{.name = "a"}, {.name = "b"}};
   if (a & 0x04) c->tenants[0].limits.in_flight = 4;
-  if (a & 0x08) c->tenants[1].limits.tokens_per_minute = Tokens{5000};
+  if (a & 0x08) c->tenants[1].limits.tokens = RateLimit{.amount = 5000, .per = 1min};
+  if (b & 0x40) c->tenants[0].limits.queued = 3;
+  if (b & 0x80) c->tenants[1].limits.requests = RateLimit{.amount = 4, .per = 10s};
   if (a & 0x10) c->limits.requests = 6;
   if (a & 0x20) c->limits.bytes = Bytes{5000};
   if (a & 0x40) c->limits.tenant_share = 0.5;

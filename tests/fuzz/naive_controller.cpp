@@ -3,6 +3,7 @@
 #include "naive_controller.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "naive_script.hpp"
 
@@ -106,16 +107,10 @@ Reason NaiveController::refusal(const RequestDescription& r, std::optional<WaitE
   if (r.tenant.index() < configuration_->tenants.size()) {
     const TenantLimits& t = configuration_->tenants[r.tenant.index()].limits;
     if (t.in_flight && own >= *t.in_flight) return Reason::tenant_in_flight;
-    if (t.tokens_per_minute) {
-      const double full = static_cast<double>(t.tokens_per_minute->count);
-      Purse& purse = purses_[r.tenant.value];
-      purse.left = purse.filled == Instant::min()
-                       ? full
-                       : std::min(full, purse.left + seconds(now_ - purse.filled) * full / 60.0);
-      purse.filled = now_;
-      const double cost = static_cast<double>((r.prompt + expected_output(r)).count);
-      if (purse.left < cost && purse.left < full) return Reason::tenant_rate;
-    }
+    if (t.queued && own_queued >= *t.queued && !any_room(r.model)) return Reason::tenant_queued;
+    if (t.requests && !affords(arrivals_[r.tenant.value], *t.requests, 1)) return Reason::tenant_requests;
+    const Tokens cost = r.prompt + expected_output(r);
+    if (t.tokens && !affords(tokens_[r.tenant.value], *t.tokens, cost.count)) return Reason::tenant_tokens;
   }
 
   if (!wait) return Reason::none;
@@ -132,6 +127,17 @@ Reason NaiveController::refusal(const RequestDescription& r, std::optional<WaitE
                        (!r.slo.e2e || wait->bound <= *r.slo.e2e) &&
                        (!r.deadline || wait->bound <= *r.deadline - now_);
   return in_time ? Reason::none : Reason::slo_unreachable;
+}
+
+// A purse fills evenly and never beyond its size; what costs more than all of it may be had when it is full.
+bool NaiveController::affords(Purse& purse, const RateLimit& limit, std::int64_t cost) const {
+  const auto full = static_cast<double>(limit.amount);
+  const Instant before = std::exchange(purse.filled, now_);
+  purse.left = before == Instant::min()
+                   ? full
+                   : std::min(full, purse.left + full * (seconds(now_ - before) / seconds(limit.per)));
+  const double missing = std::min(static_cast<double>(cost), full) - purse.left;
+  return duration_from_seconds(missing / std::max(full, 1e-9) * seconds(limit.per)) <= Duration{};
 }
 
 void NaiveController::on(const event::Arrived& e, Script& script) {
@@ -162,10 +168,13 @@ void NaiveController::on(const event::Arrived& e, Script& script) {
     return;
   }
   Request r = describe(asked, now_);
-  if (asked.tenant.index() < configuration_->tenants.size() &&
-      configuration_->tenants[asked.tenant.index()].limits.tokens_per_minute) {
-    r.charged = r.cost;
-    purses_[asked.tenant.value].left -= static_cast<double>(r.cost.count);
+  if (asked.tenant.index() < configuration_->tenants.size()) {
+    const TenantLimits& t = configuration_->tenants[asked.tenant.index()].limits;
+    if (t.requests) arrivals_[asked.tenant.value].left -= 1;
+    if (t.tokens) {
+      r.charged = r.cost;
+      tokens_[asked.tenant.value].left -= static_cast<double>(r.cost.count);
+    }
   }
   if (configuration_->classes[asked.service_class.index()].durable) {
     REQUIRE(script.take<action::Persist>().request == asked.id);
@@ -268,6 +277,7 @@ void NaiveController::forget(std::uint64_t id, Outcome outcome) {
   const Request& r = found->second;
   if (r.state == RequestState::dispatched || r.state == RequestState::streaming)
     account(model(r.asked.model), -1);
+  if (r.attempt == no_attempt) tokens_[r.asked.tenant.value].left += static_cast<double>(r.charged.count);
   requests_.erase(found);
   ++ended_[static_cast<std::size_t>(outcome)];
   last_ended_ = id;
@@ -311,7 +321,7 @@ void NaiveController::on(const event::Ended& e, Script& script) {
           (r.state == RequestState::dispatched || r.state == RequestState::streaming));
   if (r.charged.count > 0) {
     if (e.prompt.count > 0) {
-      purses_[r.asked.tenant.value].left += static_cast<double>((r.charged - e.prompt - e.generated).count);
+      tokens_[r.asked.tenant.value].left += static_cast<double>((r.charged - e.prompt - e.generated).count);
     }
     r.charged = Tokens{0};
   }
@@ -467,7 +477,7 @@ void NaiveController::least_loaded(const action::Dispatch& d) const {
   const Request& r = requests_.at(d.key.request.value);
   const Place* chosen = place(d.instance);
   REQUIRE(chosen);
-  const auto load = [&](const Place& p) {
+  const auto load = [&](const Place& p) {  // a canary goes first, or it would never fly
     return p.breaker == BreakerState::half_open ? 0 : static_cast<double>(slots(p.is.id) + 1) / capacity(p);
   };
   for (const Place& p : places_) {

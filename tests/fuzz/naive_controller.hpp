@@ -63,7 +63,7 @@ class NaiveController {
     double tokens = 0, busy = 0, outputs = 0, weight = 0;
     Instant busy_from;
   };
-  struct Purse {  // a tenant's tokens of this minute
+  struct Purse {  // what is left to a tenant of a rate
     double left = 0;
     Instant filled = Instant::min();
   };
@@ -100,6 +100,7 @@ class NaiveController {
   // -- into the queue and out of it
   Request describe(const RequestDescription& asked, Instant arrived);
   Reason refusal(const RequestDescription& r, std::optional<WaitEstimate> wait);
+  bool affords(Purse& purse, const RateLimit& limit, std::int64_t cost) const;
   void admit(Request request, Script& script);
   void finish(std::uint64_t id, Outcome outcome, Reason reason, Script& script);
   void give_up(std::uint64_t id, Outcome outcome, Reason reason, Script& script);
@@ -166,7 +167,7 @@ class NaiveController {
   std::map<Key, Try> tries_;
   std::vector<Place> places_;
   std::vector<Learned> models_;
-  std::map<std::uint32_t, Purse> purses_;
+  std::map<std::uint32_t, Purse> tokens_, arrivals_;  // by tenant
   std::uint64_t sequence_ = 0;
   std::int64_t ended_[5] = {};  // by Outcome
   std::int64_t arrived_ = 0;
