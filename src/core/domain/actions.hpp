@@ -9,6 +9,7 @@
 #include "core/domain/ids.hpp"
 #include "core/domain/request.hpp"
 
+// clang-format off: one line each, like a table
 namespace qlm::action {
 
 // The request waits in the queue. Told once, so that the shell can say so to the client.
@@ -41,11 +42,12 @@ struct Probe { InstanceId instance; };                        // answered by Pro
 struct StartPlanning { SnapshotVersion snapshot; };           // answered by PlanReady or PlanFailed
 
 }  // namespace qlm::action
+// clang-format on
 
 namespace qlm {
 
-using Action = std::variant<action::Admitted, action::Dispatch, action::Abort, action::Reject, action::Finish,
-                            action::Persist, action::Publish, action::ReleaseClaim, action::Probe,
-                            action::StartPlanning>;
+using Action =
+    std::variant<action::Admitted, action::Dispatch, action::Abort, action::Reject, action::Finish, action::Persist,
+                 action::Publish, action::ReleaseClaim, action::Probe, action::StartPlanning>;
 
 }  // namespace qlm

@@ -16,6 +16,7 @@
 #include "core/domain/plan.hpp"
 #include "core/domain/request.hpp"
 
+// clang-format off: one line each, like a table
 namespace qlm::event {
 
 // -- requests
@@ -69,14 +70,15 @@ struct DrainRequested {};
 struct Tick {};  // next_wake() came
 
 }  // namespace qlm::event
+// clang-format on
 
 namespace qlm {
 
-using Event = std::variant<
-    event::Arrived, event::Restored, event::Cancelled, event::Sent, event::FirstToken, event::Progress, event::Ended,
-    event::SlotReleased, event::Persisted, event::PersistFailed, event::Published, event::PublishFailed, event::Claimed,
-    event::LeaseLost, event::InstanceJoined, event::InstanceChanged, event::InstanceLeft, event::StatsRead,
-    event::ProbeAnswered, event::Share, event::PlanReady, event::PlanFailed, event::ConfigurationChanged,
-    event::DrainRequested, event::Tick>;
+using Event =
+    std::variant<event::Arrived, event::Restored, event::Cancelled, event::Sent, event::FirstToken, event::Progress,
+                 event::Ended, event::SlotReleased, event::Persisted, event::PersistFailed, event::Published,
+                 event::PublishFailed, event::Claimed, event::LeaseLost, event::InstanceJoined, event::InstanceChanged,
+                 event::InstanceLeft, event::StatsRead, event::ProbeAnswered, event::Share, event::PlanReady,
+                 event::PlanFailed, event::ConfigurationChanged, event::DrainRequested, event::Tick>;
 
 }  // namespace qlm

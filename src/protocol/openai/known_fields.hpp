@@ -10,6 +10,7 @@
 
 namespace qlm::openai {
 
+// clang-format off: lists, not columns
 inline constexpr std::array read_fields = std::to_array<std::string_view>({
     "model", "stream", "stream_options", "max_completion_tokens", "max_tokens", "max_output_tokens", "n", "best_of",
     "background", "service_tier", "completion_window", "messages", "prompt", "input", "instructions", "system", "query",
@@ -29,6 +30,7 @@ inline constexpr std::array denied_fields = std::to_array<std::string_view>({
     // Dynamo: priority and worker placement
     "nvext",
 });
+// clang-format on
 
 // The known field that a reader blind to case, as Go's decoder in Ollama is, would take `name` for. It folds the two
 // non-ASCII letters that such readers equate with ASCII ones (long s, Kelvin sign).
