@@ -8,7 +8,6 @@ from fleet import LlamaRouter, Qlm, get, post, wait_until
 class RealLlamaRouter(Contract, unittest.TestCase):
     context = 65536
     long_answer = 60000
-    calls_tools = False
 
     @classmethod
     def start_engine(cls, port=0):

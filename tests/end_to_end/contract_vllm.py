@@ -1,11 +1,11 @@
 """The contract of contract.py with a real vLLM; run by `tools/contract vllm`."""
 import unittest
 
-from contract import MESSAGES, Contract
+from contract import MESSAGES, Contract, ToolCalls
 from fleet import Vllm, post
 
 
-class RealVllm(Contract, unittest.TestCase):
+class RealVllm(Contract, ToolCalls, unittest.TestCase):
     slots = 4
     context = 4096
     long_answer = 4000

@@ -5,11 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import openai
 
-from contract import MESSAGES, Contract
+from contract import MESSAGES, Contract, ToolCalls
 from fleet import Emulator, LlamaCpp, Qlm, post, total, wait_until
 
 
-class EmulatedVllm(Contract, unittest.TestCase):
+class EmulatedVllm(Contract, ToolCalls, unittest.TestCase):
     model = "mistral-7b"
     slots = 4
     context = 16384
@@ -29,7 +29,6 @@ class EmulatedVllm(Contract, unittest.TestCase):
 class RealLlamaCpp(Contract, unittest.TestCase):
     context = 65536
     long_answer = 60000
-    calls_tools = False
 
     @classmethod
     def start_engine(cls, port=0):
