@@ -5,15 +5,6 @@
 namespace qlm::gateway {
 namespace {
 
-Policy policy_of(config::Policy policy) {
-  switch (policy) {
-    case config::Policy::fcfs: return Policy::fcfs;
-    case config::Policy::priority: return Policy::priority;
-    case config::Policy::edf: return Policy::edf;
-  }
-  return Policy::edf;
-}
-
 WhenLate when_late_of(config::WhenLate when_late) {
   switch (when_late) {
     case config::WhenLate::serve: return WhenLate::serve;
@@ -129,7 +120,7 @@ TenantFacts Registry::facts_of(const config::Tenant& tenant) const {
 
 std::shared_ptr<const ControllerConfiguration> Registry::controller_configuration() const {
   auto made = std::make_shared<ControllerConfiguration>();
-  made->policy = policy_of(policy_);
+  made->policy = policy_;
   made->classes = classes_;
   made->tenants = tenant_limits_;
   made->models = models_.all();

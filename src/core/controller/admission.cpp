@@ -1,5 +1,6 @@
 // Into the queue and out of it: limits, refusals, deadlines, cancellation, configuration.
 #include <algorithm>
+#include <utility>
 
 #include "core/controller/state.hpp"
 
@@ -111,7 +112,7 @@ void Controller::State::admit(const RequestDescription& description, Instant arr
 
   if (!restored) {
     const std::optional<WaitEstimate> wait =
-        any_room(r.model) ? std::nullopt : estimate(r.model, forest.tokens(model(r.model).queue));
+        any_room(r.model) ? std::nullopt : estimate(r.model, model(r.model).queue.tokens());
     const ServiceClass& asked = configuration->classes[r.service_class.index()];
     if (asked.when_late == WhenLate::downgrade && wait && asked.downgrade_to.index() < configuration->classes.size()) {
       const Duration allowed = std::min(r.slo.ttft.value_or(Duration::max()), r.slo.e2e.value_or(Duration::max()));
@@ -172,6 +173,11 @@ void Controller::State::set_times(RequestRecord& r) {
   if (r.request.slo.ttft) r.deadline = std::min(r.deadline, add(r.arrived, *r.request.slo.ttft));
   if (!has_objective) r.deadline = add(r.arrived, configuration->dispatch.default_deadline);
 
+  r.latest_start = r.deadline;
+  if (const auto& engine = model(r.request.model).engine; engine && r.deadline != never) {
+    r.latest_start = r.deadline - start_margin(*engine, r.request.prompt);
+  }
+
   r.expires = add(r.arrived, c.max_wait);
   r.expiry_reason = Reason::max_wait_passed;
   if (r.request.client_timeout && add(r.arrived, *r.request.client_timeout) < r.expires) {
@@ -185,15 +191,14 @@ void Controller::State::set_times(RequestRecord& r) {
 }
 
 std::int64_t Controller::State::order_key(const RequestRecord& r) const {
-  switch (configuration->policy) {
-    case Policy::fcfs: return 0;  // the sequence alone
-    case Policy::priority: {
-      const double value = configuration->classes[r.request.service_class.index()].value;
-      return -static_cast<std::int64_t>(std::clamp(value, -1e9, 1e9) * 1e6);
-    }
-    case Policy::edf: return r.deadline.time_since_epoch().count();
-  }
-  return 0;
+  const ServiceClass& c = configuration->classes[r.request.service_class.index()];
+  return qlm::order_key(configuration->policy,
+                        {.deadline = r.deadline, .latest_start = r.latest_start, .class_value = c.value, .work = work_of(r)});
+}
+
+GroupKey Controller::State::group_key(const RequestRecord& r) const {
+  const bool by_size = traits(configuration->policy).groups_by_size;
+  return {r.request.service_class, by_size ? size_bucket(r.request.prompt) : 0};
 }
 
 // A persisting, dispatched or new request stands in its model's queue from here on.
@@ -210,11 +215,12 @@ void Controller::State::enqueue(Index index) {
   }
   const bool runs_at_once = first_time && any_room(r.request.model);
   r.state = RequestState::queued;
-  r.node = forest.insert(m.queue, order_key(r), r.sequence, r.cost, index);
+  r.place = {m.queue.group(group_key(r)), false};
+  r.node = m.queue.insert(forest, r.place, order_key(r), r.sequence, r.cost, r.request.prompt, index);
   expiries.set(index, r.expires);
   if (first_time) {
     const auto wait = runs_at_once ? std::nullopt : wait_of(r);
-    record({.decision = Decision::admitted, .request = r.request.id, .count = forest.ahead(r.node).count, .wait = wait});
+    record({.decision = Decision::admitted, .request = r.request.id, .count = m.queue.ahead(forest, r.place, r.node).count, .wait = wait});
     emit(action::Admitted{r.request.id, wait});
   }
 }
@@ -222,8 +228,9 @@ void Controller::State::enqueue(Index index) {
 void Controller::State::dequeue(Index index) {
   RequestRecord& r = requests[index];
   if (r.node != OrderForest::none) {
-    if (forest.ahead(r.node).count <= bypass_max) look_again(r.request.model);
-    forest.erase(model(r.request.model).queue, r.node);
+    ModelQueue& queue = model(r.request.model).queue;
+    if (queue.ahead(forest, r.place, r.node).count <= bypass_max) look_again(r.request.model);
+    queue.erase(forest, r.place, r.node, r.request.prompt);
   }
   r.node = OrderForest::none;
   expiries.clear(index);
@@ -342,15 +349,16 @@ void Controller::State::on(const event::ConfigurationChanged& e) {
   configuration = e.configuration;
   if (reorder) {
     for (ModelRecord& m : models) {
-      OrderForest::Tree rebuilt;
-      while (m.queue.root != OrderForest::none) {
-        const auto node = forest.first(m.queue);
+      ModelQueue rebuilt;
+      while (!m.queue.empty()) {
+        const auto node = m.queue.first(forest);
         const Index index = forest.payload(node);
-        forest.erase(m.queue, node);
         RequestRecord& r = requests[index];
-        r.node = forest.insert(rebuilt, order_key(r), r.sequence, r.cost, index);
+        m.queue.erase(forest, r.place, node, r.request.prompt);
+        r.place = {rebuilt.group(group_key(r)), false};
+        r.node = rebuilt.insert(forest, r.place, order_key(r), r.sequence, r.cost, r.request.prompt, index);
       }
-      m.queue = rebuilt;
+      m.queue = std::move(rebuilt);
     }
   }
   for (InstanceRecord& i : instances) {

@@ -121,6 +121,7 @@ void Controller::State::learn(const RequestRecord& r, const event::Ended& e) {
   ++m.completions;
   m.tokens += static_cast<double>((e.prompt + e.generated).count);
   m.outputs += static_cast<double>(e.generated.count);
+  m.prompts += static_cast<double>(e.prompt.count);
   m.outputs_weight += 1;
   if (m.busy_seconds > 60) {
     m.busy_seconds /= 2;
@@ -128,6 +129,7 @@ void Controller::State::learn(const RequestRecord& r, const event::Ended& e) {
   }
   if (m.outputs_weight > 500) {
     m.outputs /= 2;
+    m.prompts /= 2;
     m.outputs_weight /= 2;
   }
 }

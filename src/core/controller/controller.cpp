@@ -25,6 +25,7 @@ void Controller::handle(const Event& event, Instant now, std::vector<Action>& ac
   s.expire_due();
   s.run_instance_timers();
   std::visit([&s](const auto& e) { s.on(e); }, event);
+  s.select_on_time();
   s.serve_changed_queues();
   s.out = nullptr;
 }

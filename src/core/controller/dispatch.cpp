@@ -36,7 +36,7 @@ bool Controller::State::has_room(const InstanceRecord& i, Tokens kv) const {
 bool Controller::State::any_room(ModelId id) const {
   if (id.index() >= models.size()) return false;
   const ModelRecord& m = models[id.index()];
-  if (m.queue.root != OrderForest::none) return false;
+  if (!m.queue.empty()) return false;
   return std::ranges::any_of(m.instances, [&](InstanceId i) { return has_room(instances[i.index()], Tokens{0}); });
 }
 
@@ -69,26 +69,49 @@ std::optional<WaitEstimate> Controller::State::estimate(ModelId id, Tokens ahead
 
 std::optional<WaitEstimate> Controller::State::wait_of(const RequestRecord& r) const {
   if (r.node == OrderForest::none) return std::nullopt;
-  return estimate(r.request.model, forest.ahead(r.node).tokens + r.cost);
+  return estimate(r.request.model, models[r.request.model.index()].queue.ahead(forest, r.place, r.node).tokens + r.cost);
 }
 
 // What an instance takes next: the first, of all models it serves, that need not wait for another instance. An earlier
 // one that does not fit its memory yet holds it for itself: passed over by small ones, a large one would never run.
-OrderForest::Index Controller::State::front(const InstanceRecord& i) const {
+OrderForest::Index Controller::State::front(const InstanceRecord& i) {
   OrderForest::Index best = OrderForest::none;
   for (ModelId candidate : i.description.models) {
-    OrderForest::Index node = forest.first(models[candidate.index()].queue);
+    const ModelQueue& queue = models[candidate.index()].queue;
+    OrderForest::Index node = first_of(candidate);
     for (int passed_over = 0; node != OrderForest::none && !may_use(requests[forest.payload(node)], i);) {
-      node = ++passed_over <= bypass_max ? forest.next(node) : OrderForest::none;
+      const RequestRecord& r = requests[forest.payload(node)];
+      node = ++passed_over <= bypass_max ? queue.next(forest, r.place, node) : OrderForest::none;
     }
-    if (node != OrderForest::none && (best == OrderForest::none || forest.before(node, best))) best = node;
+    if (node != OrderForest::none && (best == OrderForest::none || sooner(node, best))) best = node;
   }
   return best;
 }
 
+// The first of a model's queue. Those at its front that became late are moved out of the way of those that are not.
+OrderForest::Index Controller::State::first_of(ModelId id) {
+  ModelQueue& queue = models[id.index()].queue;
+  for (;;) {
+    const OrderForest::Index node = queue.first(forest);
+    if (node == OrderForest::none || !traits(configuration->policy).late_last) return node;
+    RequestRecord& r = requests[forest.payload(node)];
+    if (r.place.late || now <= r.latest_start) return node;
+    r.node = queue.make_late(forest, r.place.group, node, r.request.prompt);
+    r.place.late = true;
+  }
+}
+
+bool Controller::State::sooner(OrderForest::Index a, OrderForest::Index b) const {
+  const RequestRecord& x = requests[forest.payload(a)];
+  const RequestRecord& y = requests[forest.payload(b)];
+  const auto phase_x = models[x.request.model.index()].queue.phase(forest, x.place, a);
+  const auto phase_y = models[y.request.model.index()].queue.phase(forest, y.place, b);
+  return phase_x != phase_y ? phase_x < phase_y : forest.before(a, b);
+}
+
 void Controller::State::serve(ModelId id) {
   ModelRecord& m = model(id);
-  OrderForest::Index node = forest.first(m.queue);
+  OrderForest::Index node = first_of(id);
   for (int passed_over = 0; node != OrderForest::none && passed_over <= bypass_max;) {
     const Index index = forest.payload(node);
     const RequestRecord& r = requests[index];
@@ -113,7 +136,7 @@ void Controller::State::serve(ModelId id) {
         best_load = load;
       }
     }
-    const OrderForest::Index following = forest.next(node);
+    const OrderForest::Index following = m.queue.next(forest, r.place, node);
     if (best) {
       dispatch(index, *best);
     } else if (avoided) {
@@ -191,7 +214,7 @@ void Controller::State::dispatch(Index index, InstanceRecord& i) {
           .request = r.request.id,
           .instance = i.description.id,
           .attempt = r.attempt,
-          .count = forest.count(m.queue),
+          .count = m.queue.count(),
           .limit = capacity(i)});
   emit(action::Dispatch{{r.request.id, r.attempt}, i.description.id});
 }

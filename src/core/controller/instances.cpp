@@ -20,6 +20,8 @@ void Controller::State::link_models(InstanceId id, const std::vector<ModelId>& f
   }
   for (ModelId m : former) availability_changed(m);
   for (ModelId m : now_served) availability_changed(m);
+  for (ModelId m : former) refresh_engine(m);
+  for (ModelId m : now_served) refresh_engine(m);
 }
 
 void Controller::State::availability_changed(ModelId id) {

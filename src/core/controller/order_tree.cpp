@@ -131,4 +131,46 @@ OrderForest::Ahead OrderForest::ahead(Index index) const {
   return result;
 }
 
+OrderForest::Index OrderForest::at_or_after(const Tree& tree, Bound wanted) const {
+  Index found = none;
+  for (Index at = tree.root; at != none;) {
+    if (bound(at) < wanted) {
+      at = nodes_[at].right;
+    } else {
+      found = at;
+      at = nodes_[at].left;
+    }
+  }
+  return found;
+}
+
+OrderForest::Ahead OrderForest::before(const Tree& tree, Bound wanted) const {
+  Ahead result;
+  for (Index at = tree.root; at != none;) {
+    if (bound(at) < wanted) {
+      if (const Index left = nodes_[at].left; left != none) result += {nodes_[left].count, nodes_[left].sum};
+      result += {1, nodes_[at].tokens};
+      at = nodes_[at].right;
+    } else {
+      at = nodes_[at].left;
+    }
+  }
+  return result;
+}
+
+OrderForest::Index OrderForest::at_rank(const Tree& tree, std::int64_t rank) const {
+  for (Index at = tree.root; at != none;) {
+    const Index left = nodes_[at].left;
+    const std::int64_t before_it = left == none ? 0 : nodes_[left].count;
+    if (rank == before_it) return at;
+    if (rank < before_it) {
+      at = left;
+    } else {
+      rank -= before_it + 1;
+      at = nodes_[at].right;
+    }
+  }
+  return none;
+}
+
 }  // namespace qlm

@@ -15,7 +15,18 @@ class OrderForest {
   using Index = Slab<int>::Index;
   static constexpr Index none = Slab<int>::none;
   struct Tree { Index root = none; };
-  struct Ahead { std::int64_t count = 0; Tokens tokens{0}; };
+  struct Ahead {
+    std::int64_t count = 0;
+    Tokens tokens{0};
+    Ahead& operator+=(const Ahead& other) { count += other.count; tokens += other.tokens; return *this; }
+    Ahead& operator-=(const Ahead& other) { count -= other.count; tokens -= other.tokens; return *this; }
+  };
+  // A place between nodes: before every node whose (key, sequence) is not less.
+  struct Bound {
+    std::int64_t key = INT64_MIN;
+    std::uint64_t sequence = 0;
+    auto operator<=>(const Bound&) const = default;
+  };
 
   // Orders by (key, sequence); the pair must be unique in its tree. `payload` is the caller's.
   Index insert(Tree& tree, std::int64_t key, std::uint64_t sequence, Tokens tokens, Index payload);
@@ -23,10 +34,15 @@ class OrderForest {
   Index first(const Tree& tree) const;
   Index next(Index node) const;  // in order, or none
   Ahead ahead(Index node) const;
+  Index at_or_after(const Tree& tree, Bound bound) const;  // the first node not before it, or none
+  Ahead before(const Tree& tree, Bound bound) const;
+  Index at_rank(const Tree& tree, std::int64_t rank) const;  // the node with that many before it, or none
+  Bound bound(Index node) const { return {nodes_[node].key, nodes_[node].sequence}; }
 
   std::int64_t count(const Tree& tree) const { return tree.root == none ? 0 : nodes_[tree.root].count; }
   Tokens tokens(const Tree& tree) const { return tree.root == none ? Tokens{0} : nodes_[tree.root].sum; }
   Index payload(Index node) const { return nodes_[node].payload; }
+  Tokens own_tokens(Index node) const { return nodes_[node].tokens; }
   std::int64_t key(Index node) const { return nodes_[node].key; }
   std::uint64_t sequence(Index node) const { return nodes_[node].sequence; }
   bool before(Index a, Index b) const;

@@ -24,7 +24,7 @@ std::optional<RequestView> Controller::request(RequestId id, Instant) const {
                    .tokens_ahead = std::nullopt,
                    .wait = std::nullopt};
   if (r.node != OrderForest::none) {
-    const auto ahead = s.forest.ahead(r.node);
+    const auto ahead = s.models[r.request.model.index()].queue.ahead(s.forest, r.place, r.node);
     view.position = ahead.count;
     view.tokens_ahead = ahead.tokens;
     view.wait = s.wait_of(r);
@@ -60,11 +60,10 @@ std::vector<QueueView> Controller::queues() const {
   std::vector<QueueView> of_model(classes);
   for (std::size_t m = 0; m < s.models.size(); ++m) {
     std::ranges::fill(of_model, QueueView{});
-    for (auto node = s.forest.first(s.models[m].queue); node != OrderForest::none; node = s.forest.next(node)) {
-      const RequestRecord& r = s.requests[s.forest.payload(node)];
-      QueueView& view = of_model[r.request.service_class.index()];
-      ++view.requests;
-      view.tokens += r.cost;
+    for (const ModelQueue::Group& group : s.models[m].queue.groups()) {
+      QueueView& view = of_model[group.key.service_class.index()];
+      view.requests += s.forest.count(group.tree) + s.forest.count(group.late);
+      view.tokens += s.forest.tokens(group.tree) + s.forest.tokens(group.late);
     }
     for (std::size_t c = 0; c < classes; ++c) {
       if (of_model[c].requests == 0) continue;
@@ -100,7 +99,7 @@ std::optional<WaitEstimate> Controller::estimate(ModelId model) const {
   const State& s = *state_;
   if (s.any_room(model)) return WaitEstimate{};
   if (model.index() >= s.models.size()) return std::nullopt;
-  return s.estimate(model, s.forest.tokens(s.models[model.index()].queue));
+  return s.estimate(model, s.models[model.index()].queue.tokens());
 }
 
 Snapshot Controller::snapshot(Instant now) {
@@ -175,7 +174,7 @@ std::string Controller::check_invariants() const {
   if (t.arrived != live + t.completed + t.rejected + t.cancelled + t.expired + t.failed) {
     return "a request was lost or ended twice";
   }
-  for (const ModelRecord& m : s.models) in_trees += s.forest.count(m.queue);
+  for (const ModelRecord& m : s.models) in_trees += m.queue.count();
   if (in_trees > queued) return "more requests in the queues than queued";
 
   std::size_t entries = 0;

@@ -14,8 +14,10 @@
 #include "core/controller/controller.hpp"
 #include "core/controller/governor.hpp"
 #include "core/controller/ledger.hpp"
+#include "core/controller/model_queue.hpp"
 #include "core/controller/order_tree.hpp"
 #include "core/controller/timer_heap.hpp"
+#include "core/plan/order.hpp"
 
 namespace qlm {
 
@@ -37,14 +39,18 @@ struct RequestRecord {
   Tokens charged{0};                  // to the tenant's token bucket
   Instant arrived;
   Instant deadline = never;
+  Instant latest_start = never;
   Instant expires = never;
   Reason expiry_reason = Reason::none;
   OrderForest::Index node = OrderForest::none;
+  ModelQueue::Place place;
   FencingToken token{};
 };
 
 struct ModelRecord {
-  OrderForest::Tree queue;
+  ModelQueue queue;
+  std::optional<EngineLoad> engine;   // a full one of those that serve it, where its speed is known
+  int engines = 0;                    // that serve it now
   std::vector<InstanceId> instances;  // that serve it, by id
   Instant unserved_since = never;     // no instance up since then; never: at least one is
   bool look_again = false;            // its front changed during this event
@@ -52,7 +58,7 @@ struct ModelRecord {
   // What completions taught: sums that are halved now and then, so that they follow the load.
   std::int64_t completions = 0;
   double tokens = 0, busy_seconds = 0;    // prompt and output of completed requests over time with work in flight
-  double outputs = 0, outputs_weight = 0; // mean output length
+  double outputs = 0, prompts = 0, outputs_weight = 0;  // mean lengths
   Instant busy_from;
 };
 
@@ -118,6 +124,7 @@ struct Controller::State {
   std::uint64_t sequence = 0;
   SnapshotVersion snapshot_version{};
   bool draining = false;
+  Instant select_at = Instant::min();  // next look at whom to give up
   std::uint64_t digest = 0xcbf29ce484222325ULL;
 
   std::vector<ExplainRecord> ring;
@@ -157,12 +164,20 @@ struct Controller::State {
   void count(Outcome outcome);
   void set_times(RequestRecord& r);
   std::int64_t order_key(const RequestRecord& r) const;
+  GroupKey group_key(const RequestRecord& r) const;
   void expire_due();
   std::optional<action::Reject> refusal_by_tenant_limits(const RequestDescription& r, Duration turnover);
   Duration spread(RequestId id, Duration base) const;
 
   // dispatch.cpp
-  OrderForest::Index front(const InstanceRecord& i) const;
+  OrderForest::Index front(const InstanceRecord& i);
+  OrderForest::Index first_of(ModelId id);
+  bool sooner(OrderForest::Index a, OrderForest::Index b) const;
+  // on_time.cpp
+  Duration work_of(const RequestRecord& r) const;
+  void refresh_engine(ModelId id);
+  void select_on_time();
+  void select_on_time(ModelId id);
   void serve(ModelId id);
   void serve(InstanceId id);
   void serve_all();

@@ -13,7 +13,7 @@
 
 namespace qlm {
 
-enum class Policy : std::uint8_t { fcfs, priority, edf };
+enum class Policy : std::uint8_t { fcfs, priority, edf, edf_expire, sjf, qlm };
 
 // At most `amount` at once, refilled evenly over `per`.
 struct RateLimit {

@@ -9,6 +9,7 @@
 #include "base/quantity.hpp"
 #include "base/time.hpp"
 #include "core/domain/ids.hpp"
+#include "core/domain/step_time.hpp"
 
 namespace qlm {
 
@@ -21,6 +22,7 @@ struct InstanceDescription {
   std::optional<int> max_in_flight;     // the operator's word: never more, no allowance on top
   std::optional<Tokens> kv_capacity;    // where the engine says
   std::optional<Tokens> context_length; // of one request
+  std::optional<StepTimeModel> speed;   // how long its steps take, where a profile is known
   bool reports_waiting = false;         // its metrics tell queued requests: concurrency is found by raising load
   bool drops_queued = true;             // forgets a queued request whose client left; if not, nothing may queue there
 };

@@ -7,6 +7,9 @@ std::string_view name(Policy policy) {
     case Policy::fcfs: return "fcfs";
     case Policy::priority: return "priority";
     case Policy::edf: return "edf";
+    case Policy::edf_expire: return "edf-expire";
+    case Policy::sjf: return "sjf";
+    case Policy::qlm: return "qlm";
   }
   return "unknown";
 }

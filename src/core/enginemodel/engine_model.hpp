@@ -30,7 +30,7 @@
 #include "base/result.hpp"
 #include "base/time.hpp"
 #include "core/enginemodel/profiles.hpp"
-#include "core/enginemodel/step_time.hpp"
+#include "core/domain/step_time.hpp"
 
 namespace qlm {
 

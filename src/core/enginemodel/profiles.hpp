@@ -10,7 +10,7 @@
 
 #include "base/quantity.hpp"
 #include "base/result.hpp"
-#include "core/enginemodel/step_time.hpp"
+#include "core/domain/step_time.hpp"
 
 namespace qlm {
 

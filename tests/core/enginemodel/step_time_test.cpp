@@ -1,4 +1,4 @@
-#include "core/enginemodel/step_time.hpp"
+#include "core/domain/step_time.hpp"
 
 #include <gtest/gtest.h>
 

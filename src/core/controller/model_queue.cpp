@@ -1,0 +1,122 @@
+#include "core/controller/model_queue.hpp"
+
+#include <algorithm>
+
+namespace qlm {
+
+ModelQueue::GroupIndex ModelQueue::group(GroupKey key) {
+  const auto found = std::ranges::find(groups_, key, &Group::key);
+  if (found != groups_.end()) return static_cast<GroupIndex>(found - groups_.begin());
+  groups_.emplace_back().key = key;
+  return static_cast<GroupIndex>(groups_.size() - 1);
+}
+
+ModelQueue::Index ModelQueue::insert(OrderForest& forest, Place place, std::int64_t key, std::uint64_t sequence,
+                                     Tokens cost, Tokens prompt, Index payload) {
+  ++count_;
+  tokens_ += cost;
+  Group& group = groups_[place.group];
+  if (place.late) return forest.insert(group.late, key, sequence, cost, payload);
+  const Index node = forest.insert(group.tree, key, sequence, cost, payload);
+  group.prompts += prompt;
+  const bool kept = !(forest.bound(node) < group.cut);
+  if (kept && (group.head == OrderForest::none || forest.before(node, group.head))) group.head = node;
+  return node;
+}
+
+void ModelQueue::erase(OrderForest& forest, Place place, Index node, Tokens prompt) {
+  --count_;
+  tokens_ -= forest.own_tokens(node);
+  Group& group = groups_[place.group];
+  if (place.late) return forest.erase(group.late, node);
+  group.prompts -= prompt;
+  if (group.head == node) group.head = forest.next(node);
+  forest.erase(group.tree, node);
+}
+
+ModelQueue::Index ModelQueue::make_late(OrderForest& forest, GroupIndex at, Index node, Tokens prompt) {
+  const OrderForest::Bound order = forest.bound(node);
+  const Tokens cost = forest.own_tokens(node);
+  const Index payload = forest.payload(node);
+  erase(forest, {at, false}, node, prompt);
+  return insert(forest, {at, true}, order.key, order.sequence, cost, prompt, payload);
+}
+
+void ModelQueue::set_cut(const OrderForest& forest, GroupIndex at, OrderForest::Bound cut) {
+  Group& group = groups_[at];
+  if (group.cut == cut) return;
+  group.cut = cut;
+  group.head = forest.at_or_after(group.tree, cut);
+}
+
+std::int64_t ModelQueue::given_up(const OrderForest& forest) const {
+  std::int64_t all = 0;
+  for (const Group& group : groups_) all += forest.before(group.tree, group.cut).count + forest.count(group.late);
+  return all;
+}
+
+ModelQueue::Phase ModelQueue::phase(const OrderForest& forest, Place place, Index node) const {
+  if (place.late) return Phase::late;
+  return forest.bound(node) < groups_[place.group].cut ? Phase::given_up : Phase::kept;
+}
+
+ModelQueue::Index ModelQueue::first_in(const OrderForest& forest, Phase phase, OrderForest::Bound from) const {
+  Index best = OrderForest::none;
+  const bool from_start = from == OrderForest::Bound{};
+  for (const Group& group : groups_) {
+    Index node = OrderForest::none;
+    switch (phase) {
+      case Phase::kept:
+        node = from_start || from < group.cut ? group.head : forest.at_or_after(group.tree, from);
+        break;
+      case Phase::given_up:
+        node = forest.at_or_after(group.tree, from);
+        if (node != OrderForest::none && !(forest.bound(node) < group.cut)) node = OrderForest::none;
+        break;
+      case Phase::late: node = forest.at_or_after(group.late, from); break;
+    }
+    if (node != OrderForest::none && (best == OrderForest::none || forest.before(node, best))) best = node;
+  }
+  return best;
+}
+
+ModelQueue::Index ModelQueue::first(const OrderForest& forest) const {
+  for (const Phase phase : {Phase::kept, Phase::given_up, Phase::late}) {
+    if (const Index node = first_in(forest, phase, {}); node != OrderForest::none) return node;
+  }
+  return OrderForest::none;
+}
+
+ModelQueue::Index ModelQueue::next(const OrderForest& forest, Place place, Index node) const {
+  OrderForest::Bound behind = forest.bound(node);
+  ++behind.sequence;
+  Phase now = phase(forest, place, node);
+  for (;;) {
+    if (const Index found = first_in(forest, now, behind); found != OrderForest::none) return found;
+    if (now == Phase::late) return OrderForest::none;
+    now = now == Phase::kept ? Phase::given_up : Phase::late;
+    behind = {};
+  }
+}
+
+OrderForest::Ahead ModelQueue::ahead(const OrderForest& forest, Place place, Index node) const {
+  const OrderForest::Bound order = forest.bound(node);
+  OrderForest::Ahead result;
+  for (const Group& group : groups_) {
+    const OrderForest::Ahead all{forest.count(group.tree), forest.tokens(group.tree)};
+    const OrderForest::Ahead before_cut = forest.before(group.tree, group.cut);
+    switch (phase(forest, place, node)) {
+      case Phase::kept:
+        if (group.cut < order) (result += forest.before(group.tree, order)) -= before_cut;
+        break;
+      case Phase::given_up:
+        (result += all) -= before_cut;
+        result += order < group.cut ? forest.before(group.tree, order) : before_cut;
+        break;
+      case Phase::late: (result += all) += forest.before(group.late, order); break;
+    }
+  }
+  return result;
+}
+
+}  // namespace qlm

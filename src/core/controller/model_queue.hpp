@@ -1,0 +1,70 @@
+// The queue of one model: request groups, each in the order its policy says, merged as they are served. A group may have a
+// cut: what stands before it was given up for now and is served after everything that was not. Cuts move in O(log n),
+// whatever they jump over, so whom to give up can be decided afresh every second over a million requests.
+//
+// Three phases, in the order of service: kept (at or after their group's cut), given up (before it), late (moved there for
+// good by whoever found them late). Within a phase: by (key, sequence), over all groups.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/controller/order_tree.hpp"
+#include "core/domain/ids.hpp"
+
+namespace qlm {
+
+struct GroupKey {
+  ClassId service_class;
+  std::uint32_t size_bucket = 0;  // of the prompt; see prompt_bucket()
+  auto operator<=>(const GroupKey&) const = default;
+};
+
+class ModelQueue {
+ public:
+  using Index = OrderForest::Index;
+  using GroupIndex = std::uint32_t;
+  struct Place {
+    GroupIndex group = 0;
+    bool late = false;
+  };
+
+  struct Group {
+    GroupKey key;
+    OrderForest::Tree tree, late;
+    OrderForest::Bound cut;             // nodes of `tree` before it are given up
+    Index head = OrderForest::none;     // the first of `tree` at or after the cut
+    Tokens prompts{0};                  // of what `tree` holds
+  };
+
+  GroupIndex group(GroupKey key);  // made when there is none yet
+  const std::vector<Group>& groups() const { return groups_; }
+
+  Index insert(OrderForest& forest, Place place, std::int64_t key, std::uint64_t sequence, Tokens cost, Tokens prompt,
+               Index payload);
+  void erase(OrderForest& forest, Place place, Index node, Tokens prompt);
+  // The node is a new one, of the same group and late.
+  Index make_late(OrderForest& forest, GroupIndex group, Index node, Tokens prompt);
+  void set_cut(const OrderForest& forest, GroupIndex group, OrderForest::Bound cut);
+
+  std::int64_t count() const { return count_; }
+  Tokens tokens() const { return tokens_; }
+  bool empty() const { return count_ == 0; }
+  std::int64_t given_up(const OrderForest& forest) const;  // before their cuts, or late
+
+  enum class Phase : std::uint8_t { kept, given_up, late };
+  Phase phase(const OrderForest& forest, Place place, Index node) const;
+  Index first(const OrderForest& forest) const;
+  Index next(const OrderForest& forest, Place place, Index node) const;
+  OrderForest::Ahead ahead(const OrderForest& forest, Place place, Index node) const;
+
+ private:
+  // The first node of that phase whose place is not before `from`.
+  Index first_in(const OrderForest& forest, Phase phase, OrderForest::Bound from) const;
+
+  std::vector<Group> groups_;
+  std::int64_t count_ = 0;
+  Tokens tokens_{0};
+};
+
+}  // namespace qlm
