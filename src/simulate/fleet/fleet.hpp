@@ -1,0 +1,62 @@
+// The production controller on a virtual clock, over emulated engines: the same object and the same code as behind the
+// gateway, with a heap of instants where the gateway has sockets. A run is a value: the same inputs give the same
+// decisions, records and digest on every machine.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "core/domain/configuration.hpp"
+#include "core/domain/ids.hpp"
+#include "core/enginemodel/engine_model.hpp"
+#include "simulate/report/run_record.hpp"
+
+namespace qlm::fleet {
+
+// A request as it will turn out to be. The controller is told everything but `output`.
+struct Arrival {
+  Duration at{};  // since the beginning; in order
+  ModelId model;
+  ClassId service_class;
+  TenantId tenant{};
+  Tokens prompt{1};
+  Tokens output{1};
+  std::optional<Tokens> max_output;  // what the client states
+  Slo slo;                           // what it asks for; the class's where it states none
+};
+
+struct InstanceSpec {
+  std::string name;
+  StepTimeModel step;
+  EngineLimits limits;
+  std::vector<ModelId> models;
+};
+
+struct FleetSpec {
+  std::shared_ptr<const ControllerConfiguration> configuration;
+  std::vector<InstanceSpec> instances;
+  bool tells_slots = true;               // false: the controller finds concurrency by the waiting gauge, as with vLLM
+  Duration stats_interval = 2s;
+  Duration progress_interval = 1s;       // between two reports of a stream's tokens
+  std::optional<Duration> stop_at;       // what is unfinished then has not been served; otherwise drained
+};
+
+struct FleetResult {
+  std::vector<report::RequestRecord> requests;  // one for each arrival, in order
+  std::uint64_t digest = 0;                     // of the controller, and of every time in `requests`
+  Duration ended{};                             // the last event's instant
+  Duration busy{};                              // of all instances
+  Tokens prefilled{0}, generated{0};            // computed by all engines, recomputed tokens again
+  std::int64_t preemptions = 0;
+  std::int64_t events = 0;                      // fed to the controller
+  std::string broken_invariant;                 // empty, unless check_every was given and found one
+};
+
+// `check_every`: the controller's invariants are checked after so many events; 0 never.
+FleetResult simulate(const FleetSpec& fleet, const std::vector<Arrival>& arrivals, std::int64_t check_every = 0);
+
+}  // namespace qlm::fleet
