@@ -275,7 +275,12 @@ class Stopping(unittest.TestCase):
             with Qlm(config=config(engine, options=", max_in_flight: 4")) as qlm:
                 qlm.wait_ready("mistral-7b")
                 answers = [pool.submit(ask, qlm, stream=bool(k % 2), max_tokens=100) for k in range(30)]
-                wait_until(lambda: json.loads(get(qlm.url + "/v1/queue")[1])["queued"] >= 20, "they wait")
+
+                def accepted():
+                    queue = json.loads(get(qlm.url + "/v1/queue")[1])
+                    return total(qlm.metrics(), "qlm_requests_total") + queue["queued"] + queue["in_flight"]
+
+                wait_until(lambda: accepted() == 30, "all are accepted")
                 qlm.signal(signal.SIGTERM)
                 wait_until(lambda: get(qlm.admin + "/health/ready")[0] == 503, "it drains")
                 status, headers, body = ask(qlm)

@@ -175,6 +175,48 @@ class Operating(unittest.TestCase):
             self.assertTrue(all(status == 200 and b"[DONE]" in body for status, _, body in bodies))
             qlm.popen.stdin.close()
 
+    def test_who_is_unanswered_when_the_time_to_drain_is_over_is_told_and_logged(self):
+        with tempfile.TemporaryDirectory() as folder, Emulator() as engine:
+            log = os.path.join(folder, "access.log")
+            qlm = Qlm(config=config(engine, extra=f"drain_timeout: 1s\nlog: {{access: {log}}}\n", options=", max_in_flight: 1"))
+            qlm.wait_ready("mistral-7b")
+            with ThreadPoolExecutor(3) as pool:
+                running = pool.submit(ask, qlm, stream=True, max_tokens=4000)
+                wait_until(lambda: total(engine.metrics(), "vllm:num_requests_running") == 1, "one runs")
+                waiting = [pool.submit(ask, qlm) for _ in range(2)]
+                wait_until(lambda: total(qlm.metrics(), "qlm_queue_requests") == 2, "two wait")
+                self.assertEqual(qlm.stop(), 3)
+                for status, _, body in (w.result() for w in waiting):
+                    self.assertEqual((status, json.loads(body)["error"]["code"]), (503, "draining"))
+                self.assertIn(b'"draining"', running.result()[2])
+            with open(log, encoding="utf-8") as f:
+                self.assertEqual([json.loads(line)["reason"] for line in f], ["draining"] * 3)
+            qlm.popen.stdin.close()
+
+    def test_new_terms_for_an_instance_touch_nothing_that_runs_there(self):
+        with Emulator("--speed", "4") as engine, Qlm(config=config(engine, options=", max_in_flight: 1")) as qlm:
+            qlm.wait_ready("mistral-7b")
+            with ThreadPoolExecutor(1) as pool:
+                answer = pool.submit(ask, qlm, max_tokens=800)
+                wait_until(lambda: total(engine.metrics(), "vllm:num_requests_running") == 1, "it runs")
+                for most in (2, 3):
+                    qlm.config_file.write_text(config(engine, options=f", max_in_flight: {most}"))
+                    qlm.signal(signal.SIGHUP)
+                    wait_until(lambda m=most: total(qlm.metrics(), "qlm_instance_slots") == m, "the new limit is in force")
+                self.assertEqual(answer.result()[0], 200)
+            self.assertEqual(total(engine.metrics(), "vllm:request_success_total"), 1, "it was sent once")
+
+    def test_a_reload_gives_models_other_names_at_their_engines(self):
+        with Emulator("--served-as", "x") as one, Emulator("--served-as", "y") as other:
+            def models(a, b):
+                return f"models: {{alpha: {{served_as: {a}}}, beta: {{served_as: {b}}}}}\n" + config(one, other)
+            with Qlm(config=models("x", "y")) as qlm:
+                qlm.wait_ready("alpha", "beta")
+                self.assertEqual(ask(qlm, model="alpha")[1]["x-qlm-instance"], "gpu0")
+                qlm.config_file.write_text(models("y", "x"))
+                qlm.signal(signal.SIGHUP)
+                wait_until(lambda: ask(qlm, model="alpha")[1]["x-qlm-instance"] == "gpu1", "alpha is served as y")
+
     def test_every_request_is_in_the_metrics_and_once_in_the_log(self):
         with tempfile.TemporaryDirectory() as folder, Emulator("--speed", "20") as engine:
             log = os.path.join(folder, "access.log")

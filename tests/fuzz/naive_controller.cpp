@@ -98,7 +98,7 @@ Reason NaiveController::refusal(const RequestDescription& r, std::optional<WaitE
   if (bytes + r.body > limits.bytes) return Reason::queue_bytes_full;
   const double share = limits.tenant_share;
   if (share < 1) {
-    if (static_cast<double>(own_queued + 1) > share * static_cast<double>(limits.requests))
+    if (static_cast<double>(own_queued + 1) > std::max(1.0, share * static_cast<double>(limits.requests)))
       return Reason::tenant_queue_share;
     if (static_cast<double>((own_bytes + r.body).count) > share * static_cast<double>(limits.bytes.count)) {
       return Reason::tenant_queue_share;

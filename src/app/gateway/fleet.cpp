@@ -19,6 +19,18 @@ void Fleet::apply(const std::vector<config::Instance>& instances) {
                                    [&](const auto& each) { return each && each->configured() == wanted; });
     if (same != monitors_.end()) {
       next.push_back(std::move(*same));
+      next.back()->configure(wanted);
+      continue;
+    }
+    // The same engine under other terms keeps what runs there.
+    const auto kept = std::find_if(monitors_.begin(), monitors_.end(), [&](const auto& each) {
+      if (!each) return false;
+      const config::Instance& now = each->configured();
+      return now.name == wanted.name && now.url == wanted.url && now.engine == wanted.engine;
+    });
+    if (kept != monitors_.end()) {
+      next.push_back(std::move(*kept));
+      next.back()->configure(wanted);
       continue;
     }
     const auto renewed = std::find_if(monitors_.begin(), monitors_.end(), [&](const auto& each) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "app/gateway/replies.hpp"
@@ -21,6 +22,14 @@ constexpr double tokens_per_byte_at_first = 0.25;  // English text in common voc
 constexpr double learning_rate = 0.1;
 constexpr std::int64_t least_stream_buffer = 64 * 1024;
 constexpr std::int64_t learn_from_bytes = 200;     // shorter prompts are mostly chat template
+
+// Paths by which engines are administered, not asked: vLLM's adapters, SGLang's weights and caches under /v1 or not.
+bool steers_the_engine(std::string_view path) {
+  constexpr std::array<std::string_view, 8> acts{"load_lora_adapter", "unload_lora_adapter", "load_lora", "unload_lora",
+                                                 "sleep", "wake_up", "reset_prefix_cache", "update_weights"};
+  const std::string_view last = path.substr(path.rfind('/') + 1);
+  return std::find(acts.begin(), acts.end(), last) != acts.end();
+}
 
 std::optional<std::string_view> bearer_key(const http::Fields& fields) {
   const auto value = fields.find("Authorization");
@@ -76,7 +85,11 @@ FrontDoor::FrontDoor(net::Loop& loop, net::HttpClient& client, ControllerHost& h
 void FrontDoor::apply(const config::Configuration& configuration) {
   keys_needed_ = configuration.auth == config::Auth::keys;
   limits_ = configuration.limits;
-  keepalive_interval_ = configuration.stream_keepalive;
+  if (std::exchange(keepalive_interval_, configuration.stream_keepalive) > configuration.stream_keepalive) {
+    // Who waits already waits for the new interval only, and the list stays in the order of time.
+    for (auto& [due, id] : keep_alives_) due = std::min(due, add(loop_.now(), keepalive_interval_));
+    if (!keep_alives_.empty()) keep_alive_timer_.at(keep_alives_.front().first, [this] { run_keep_alives(); });
+  }
   services_.client_stall = configuration.limits.client_stall;
 }
 
@@ -123,6 +136,10 @@ void FrontDoor::accept(const Shared& exchange, const TenantFacts& tenant) {
     return turn_away(*exchange, {RefusalReason::bad_request,
                                  fmt::format("The path '{}' must be written plainly: without '%' and '\\', and no part of it empty, '.' or '..'.",
                                              openai::excerpt(path)), {}, {}}, &tenant);
+  }
+  if (steers_the_engine(path) && !tenant.trusted) {
+    return turn_away(*exchange, {RefusalReason::path_unknown,
+                                 fmt::format("'{}' acts on the engine itself and is open to trusted tenants only.", openai::excerpt(path)), {}, {}}, &tenant);
   }
   if (const auto error = openai::check_media(exchange->head().fields)) return turn_away(*exchange, *error, tenant);
   auto extracted = openai::extract(path, exchange->body());
@@ -263,6 +280,20 @@ void FrontDoor::end(RequestId id) {
   learn_prompt_size(ended);
   accounting_.finished(ended.record());
   sessions_.erase(found);
+}
+
+void FrontDoor::give_up_all() {
+  std::vector<RequestId> ids;
+  for (const auto& [id, session] : sessions_) ids.push_back(id);
+  std::sort(ids.begin(), ids.end());
+  for (const RequestId id : ids) {
+    action::Reject stopping;
+    stopping.request = id;
+    stopping.reason = Reason::draining;
+    stopping.retry_after = 5s;
+    sessions_.at(id)->reject(stopping);
+    end(id);
+  }
 }
 
 void FrontDoor::keep_alive_later(RequestId id) {

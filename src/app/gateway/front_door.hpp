@@ -28,6 +28,8 @@ class FrontDoor {
   void handle(std::shared_ptr<net::Exchange> exchange);
   void perform(const Action& action);  // those that concern a request
   std::size_t sessions() const { return sessions_.size(); }
+  // The time to drain is over: whoever is unanswered is told so, and it is logged.
+  void give_up_all();
 
  private:
   using Shared = std::shared_ptr<net::Exchange>;

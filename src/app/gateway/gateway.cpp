@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::string_view version = QLM_VERSION;
 constexpr Duration drain_look = 20ms;
+constexpr Duration last_words = 500ms;  // for refusals to leave, at the most
 
 // What the HTTP server says by itself of requests that it could not read.
 struct Unread {
@@ -88,6 +89,7 @@ struct Gateway::Parts {
   FrontDoor door;
   bool draining = false;
   Instant drain_until = never;
+  Instant leave_at = never;  // after the last refusals were written
   net::Loop::Task drained;
   net::Timer drain_timer;
   std::unique_ptr<net::HttpServer> server, admin;
@@ -113,7 +115,11 @@ struct Gateway::Parts {
 
   void look_whether_drained() {
     const bool empty = host.controller().drained() && door.sessions() == 0 && server->connections() == 0;
-    if (empty || loop.now() >= drain_until) return drained();
+    if (empty || loop.now() >= leave_at) return drained();
+    if (leave_at == never && loop.now() >= drain_until) {
+      door.give_up_all();
+      leave_at = add(loop.now(), last_words);
+    }
     drain_timer.after(drain_look, [this] { look_whether_drained(); });
   }
 };
@@ -180,6 +186,8 @@ void Gateway::drain(Duration at_most, net::Loop::Task done) {
   parts_->host.feed(event::DrainRequested{});
   parts_->drain_timer.after(drain_look, [parts = parts_.get()] { parts->look_whether_drained(); });
 }
+
+void Gateway::hurry() { parts_->drain_until = parts_->loop.now(); }
 
 std::string Gateway::waiting_for() const {
   const Totals totals = parts_->host.controller().totals();

@@ -27,6 +27,7 @@ class Gateway {
 
   // Takes no new requests, and calls back once when those it has are answered, or the time is over.
   void drain(Duration at_most, net::Loop::Task done);
+  void hurry();  // drains no longer: what is unanswered is refused now
   std::string waiting_for() const;  // for people, while it drains
   bool idle() const;                // no request is in the system
 

@@ -26,6 +26,14 @@ void Fleet::Monitor::ask(const engines::EngineRequest& request, Then then) {
                      [then = std::move(then)](Result<net::WholeResponse> answer) mutable { then(answer); });
 }
 
+void Fleet::Monitor::configure(const config::Instance& configured) {
+  configured_ = configured;
+  if (!seen()) return;
+  InstanceDescription description = describe(known_);
+  fleet_.host_.feed(event::ConfigurationChanged{fleet_.registry_.controller_configuration()});
+  fleet_.host_.feed(event::InstanceChanged{std::move(description)});
+}
+
 // -- finding out what it is
 
 void Fleet::Monitor::discover() {
@@ -81,6 +89,7 @@ void Fleet::Monitor::discovered() {
 }
 
 InstanceDescription Fleet::Monitor::describe(const engines::ProbeResult& found) {
+  if (&found != &known_) known_ = found;
   auto upstream = std::make_shared<Upstream>();
   upstream->id = id_;
   upstream->name = configured_.name;

@@ -20,6 +20,8 @@ class Fleet::Monitor {
   const config::Instance& configured() const { return configured_; }
   InstanceId id() const { return id_; }
   void probe_now();
+  // New terms, or new names of models, for the same engine: nothing of what it runs is touched.
+  void configure(const config::Instance& configured);
 
   bool seen() const { return upstream_ != nullptr; }
   bool up() const { return up_; }
@@ -48,6 +50,7 @@ class Fleet::Monitor {
   net::Timer timer_;
   std::unique_ptr<net::Call> call_;  // the monitor asks one thing at a time
   engines::Probe probe_;
+  engines::ProbeResult known_;  // of the last probe that found it ready
   std::shared_ptr<const Upstream> upstream_;
   std::map<ModelId, std::optional<Tokens>> contexts_;
   bool up_ = false;

@@ -22,9 +22,11 @@ class Names {
     return id;
   }
   // Another name for the same thing; a name that means something already keeps its meaning.
-  void alias(std::string_view name, Id id) { ids_.emplace(name, id); }
+  void alias(std::string_view name, Id id) { aliases_.emplace(name, id); }
+  void forget_aliases() { aliases_.clear(); }
 
   std::optional<Id> find(std::string_view name) const {
+    if (const auto found = aliases_.find(name); found != aliases_.end()) return found->second;
     const auto found = ids_.find(name);
     if (found == ids_.end()) return std::nullopt;
     return found->second;
@@ -34,7 +36,7 @@ class Names {
 
  private:
   std::vector<std::string> names_;
-  std::map<std::string, Id, std::less<>> ids_;
+  std::map<std::string, Id, std::less<>> ids_, aliases_;
 };
 
 }  // namespace qlm::gateway

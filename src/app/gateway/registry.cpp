@@ -66,6 +66,7 @@ void Registry::apply(const config::Configuration& configuration) {
   limits_ = configuration.limits;
   policy_ = configuration.policy;
   longest_outputs_.clear();
+  models_.forget_aliases();  // those that engines add come again when the fleet is told
   for (const config::Model& model : configuration.models) {
     const ModelId id = models_.give(model.name);
     models_.alias(model.served_as, id);

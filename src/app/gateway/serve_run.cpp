@@ -63,9 +63,8 @@ class Server {
   void on_signal(int signal) {
     if (signal == SIGHUP) return reload();
     if (draining_) {
-      say("told twice: stopping at once, with " + gateway_->waiting_for());
-      exit_ = requests_lost;
-      return loop_.stop();
+      say("told twice: stopping now, with " + gateway_->waiting_for());
+      return gateway_->hurry();
     }
     draining_ = true;
     const Duration at_most = configuration_.drain_timeout;

@@ -38,7 +38,7 @@ std::optional<action::Reject> Controller::State::refusal_by_tenant_limits(const 
   const QueueLimits& limits = configuration->limits;
   TenantRecord& t = tenant(r.tenant);
   const double share = limits.tenant_share;
-  if (share < 1 && (static_cast<double>(t.queued + 1) > share * static_cast<double>(limits.requests) ||
+  if (share < 1 && (static_cast<double>(t.queued + 1) > std::max(1.0, share * static_cast<double>(limits.requests)) ||
                     static_cast<double>((t.queued_bytes + r.body).count) >
                         share * static_cast<double>(limits.bytes.count))) {
     return no(Reason::tenant_queue_share, turnover);

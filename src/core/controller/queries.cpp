@@ -90,8 +90,17 @@ std::vector<ExplainRecord> Controller::recent(std::size_t count) const {
 }
 
 std::vector<ExplainRecord> Controller::explain(RequestId id) const {
-  std::vector<ExplainRecord> records = recent(state_->ring.size());
-  std::erase_if(records, [&](const ExplainRecord& r) { return r.request != id; });
+  const State& s = *state_;
+  const std::size_t held = s.ring_wrapped ? s.ring.size() : s.ring_next;
+  std::vector<ExplainRecord> records;
+  // Back from the newest; a request's first record ends the search.
+  for (std::size_t k = 1; k <= held; ++k) {
+    const ExplainRecord& record = s.ring[(s.ring_next + s.ring.size() - k) % s.ring.size()];
+    if (record.request != id) continue;
+    records.push_back(record);
+    if (record.decision == Decision::admitted || record.decision == Decision::rejected) break;
+  }
+  std::ranges::reverse(records);
   return records;
 }
 

@@ -38,12 +38,16 @@ bool brings_content(json::Value delta) {
 }
 
 // Chat's and completions' names first, then responses'.
+constexpr std::int64_t most_tokens = 1'000'000'000;
+
 std::optional<openai::Usage> read_usage(json::Value holder) {
   const auto usage = json::find(holder, "usage");
   if (!usage || !usage->is_object()) return {};
   const auto number = [&](std::string_view name, std::string_view other) -> std::optional<std::int64_t> {
-    const auto n = json::get<std::int64_t>(*usage, name);
-    return n ? n : json::get<std::int64_t>(*usage, other);
+    auto n = json::get<std::int64_t>(*usage, name);
+    if (!n) n = json::get<std::int64_t>(*usage, other);
+    // What no engine can have computed is believed of none: sums and rates are made of these.
+    return n && *n >= 0 && *n <= most_tokens ? n : std::nullopt;
   };
   const auto prompt = number("prompt_tokens", "input_tokens");
   if (!prompt) return {};
