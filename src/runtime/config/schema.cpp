@@ -115,9 +115,9 @@ const Key class_keys[] = {
     {"ttft", Kind::duration, "", "SLO: time to first token", into<&Class::ttft>},
     {"tpot", Kind::duration, "", "SLO: time per output token, mean over a reply", into<&Class::tpot>},
     {"e2e", Kind::duration, "", "SLO: arrival to last byte", into<&Class::e2e>},
-    {"objective", Kind::share, "99%", "the part of requests that must meet the SLO", into<&Class::objective>},
+    {"objective", Kind::share, "99%", "the part of requests that must meet the SLO; not acted on yet", into<&Class::objective>},
     {"value", Kind::number, "1", "worth of one request on time", into<&Class::value>},
-    {"min_share", Kind::share, "0%", "of a model's token rate over a minute, lent when idle", into<&Class::min_share>},
+    {"min_share", Kind::share, "0%", "of a model's token rate over a minute, lent when idle; not acted on yet", into<&Class::min_share>},
     {"max_wait", Kind::duration, "", "longest wait in the queue; later the request is answered with 504", into<&Class::max_wait>},
     choice("when_late", "serve",
      "a request that cannot meet its SLO any more: serve it after the others, reject it, or downgrade it",
@@ -139,16 +139,16 @@ const Key tenant_keys[] = {
     {"keys_file", Kind::path, "", "API keys, one a line; relative to the configuration's folder", into<&Tenant::keys_file>},
     {"class", Kind::name, "", "class of a request that asks for none; otherwise `default_class`", into<&Tenant::default_class>},
     {"allow", Kind::names, "", "classes it may ask for; otherwise all", into<&Tenant::allow>},
-    {"weight", Kind::number, "1", "its part against other tenants of the same class", into<&Tenant::weight>},
+    {"weight", Kind::number, "1", "its part against other tenants of the same class; not acted on yet", into<&Tenant::weight>},
     {"trusted", Kind::flag, "false", "may send fields that steer an engine past the queue", into<&Tenant::trusted>},
     nested("limits", Kind::section, "", within<&Tenant::limits>, tenant_limits_section),
 };
 const Section tenant_section{"A tenant", tenant_keys};
 
 const Key prior_keys[] = {
-    {"token_throughput", Kind::rate, "", "output tokens of one instance; `qlm bench URL` prints it",
+    {"token_throughput", Kind::rate, "", "output tokens of one instance; `qlm bench URL` prints it; not acted on yet",
      into<&Prior::token_throughput>},
-    {"profile", Kind::text, "", "a named profile, such as a100-80/mistral-7b", into<&Prior::profile>},
+    {"profile", Kind::text, "", "a named profile, such as a100-80/mistral-7b; not acted on yet", into<&Prior::profile>},
 };
 const Section prior_section{"What is known of its speed", prior_keys};
 
