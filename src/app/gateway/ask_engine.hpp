@@ -1,9 +1,9 @@
-// One question to one configured engine: its address, its key, a driver's request; and the whole probe as a series of
-// them.
+// One question to one configured engine: its address, its key, a driver's request; and what a probe found, in words.
 #pragma once
 
-#include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "protocol/engines/driver.hpp"
 #include "runtime/config/configuration.hpp"

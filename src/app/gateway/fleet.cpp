@@ -14,15 +14,9 @@ Fleet::~Fleet() = default;
 
 void Fleet::apply(const std::vector<config::Instance>& instances) {
   std::vector<std::unique_ptr<Monitor>> next;
+  std::vector<InstanceDescription> changed;
   for (const config::Instance& wanted : instances) {
-    const auto same = std::find_if(monitors_.begin(), monitors_.end(),
-                                   [&](const auto& each) { return each && each->configured() == wanted; });
-    if (same != monitors_.end()) {
-      next.push_back(std::move(*same));
-      next.back()->configure(wanted);
-      continue;
-    }
-    // The same engine under other terms keeps what runs there.
+    // The same engine, under other terms or not, keeps what runs there.
     const auto kept = std::find_if(monitors_.begin(), monitors_.end(), [&](const auto& each) {
       if (!each) return false;
       const config::Instance& now = each->configured();
@@ -30,7 +24,7 @@ void Fleet::apply(const std::vector<config::Instance>& instances) {
     });
     if (kept != monitors_.end()) {
       next.push_back(std::move(*kept));
-      next.back()->configure(wanted);
+      if (auto description = next.back()->configure(wanted)) changed.push_back(std::move(*description));
       continue;
     }
     const auto renewed = std::find_if(monitors_.begin(), monitors_.end(), [&](const auto& each) {
@@ -46,6 +40,10 @@ void Fleet::apply(const std::vector<config::Instance>& instances) {
     if (gone && gone->seen()) host_.feed(event::InstanceLeft{gone->id()});
   }
   monitors_ = std::move(next);
+  if (changed.empty()) return;
+  // Their models may go by names that are new to the controller too.
+  host_.feed(event::ConfigurationChanged{registry_.controller_configuration()});
+  for (InstanceDescription& each : changed) host_.feed(event::InstanceChanged{std::move(each)});
 }
 
 void Fleet::probe(InstanceId id) {

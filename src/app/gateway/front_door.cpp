@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "app/gateway/replies.hpp"
 #include "app/gateway/slo_resolution.hpp"
+#include "protocol/openai/deny_list.hpp"
 #include "protocol/openai/request.hpp"
 #include "protocol/openai/slo.hpp"
 
@@ -22,14 +22,6 @@ constexpr double tokens_per_byte_at_first = 0.25;  // English text in common voc
 constexpr double learning_rate = 0.1;
 constexpr std::int64_t least_stream_buffer = 64 * 1024;
 constexpr std::int64_t learn_from_bytes = 200;     // shorter prompts are mostly chat template
-
-// Paths by which engines are administered, not asked: vLLM's adapters, SGLang's weights and caches under /v1 or not.
-bool steers_the_engine(std::string_view path) {
-  constexpr std::array<std::string_view, 8> acts{"load_lora_adapter", "unload_lora_adapter", "load_lora", "unload_lora",
-                                                 "sleep", "wake_up", "reset_prefix_cache", "update_weights"};
-  const std::string_view last = path.substr(path.rfind('/') + 1);
-  return std::find(acts.begin(), acts.end(), last) != acts.end();
-}
 
 std::optional<std::string_view> bearer_key(const http::Fields& fields) {
   const auto value = fields.find("Authorization");
@@ -137,7 +129,7 @@ void FrontDoor::accept(const Shared& exchange, const TenantFacts& tenant) {
                                  fmt::format("The path '{}' must be written plainly: without '%' and '\\', and no part of it empty, '.' or '..'.",
                                              openai::excerpt(path)), {}, {}}, &tenant);
   }
-  if (steers_the_engine(path) && !tenant.trusted) {
+  if (openai::denied_path(path) && !tenant.trusted) {
     return turn_away(*exchange, {RefusalReason::path_unknown,
                                  fmt::format("'{}' acts on the engine itself and is open to trusted tenants only.", openai::excerpt(path)), {}, {}}, &tenant);
   }

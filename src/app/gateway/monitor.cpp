@@ -26,12 +26,9 @@ void Fleet::Monitor::ask(const engines::EngineRequest& request, Then then) {
                      [then = std::move(then)](Result<net::WholeResponse> answer) mutable { then(answer); });
 }
 
-void Fleet::Monitor::configure(const config::Instance& configured) {
+std::optional<InstanceDescription> Fleet::Monitor::configure(const config::Instance& configured) {
   configured_ = configured;
-  if (!seen()) return;
-  InstanceDescription description = describe(known_);
-  fleet_.host_.feed(event::ConfigurationChanged{fleet_.registry_.controller_configuration()});
-  fleet_.host_.feed(event::InstanceChanged{std::move(description)});
+  return seen() ? std::optional(describe(known_)) : std::nullopt;
 }
 
 // -- finding out what it is
@@ -68,7 +65,8 @@ void Fleet::Monitor::discovered() {
   last_reason_.clear();
 
   const bool first = !seen();
-  InstanceDescription description = describe(found);
+  known_ = found;
+  InstanceDescription description = describe(known_);
   std::string models;
   for (const ModelId model : description.models) {
     models += (models.empty() ? "" : ", ") + fleet_.registry_.model_name(model);
@@ -89,7 +87,6 @@ void Fleet::Monitor::discovered() {
 }
 
 InstanceDescription Fleet::Monitor::describe(const engines::ProbeResult& found) {
-  if (&found != &known_) known_ = found;
   auto upstream = std::make_shared<Upstream>();
   upstream->id = id_;
   upstream->name = configured_.name;

@@ -20,8 +20,9 @@ class Fleet::Monitor {
   const config::Instance& configured() const { return configured_; }
   InstanceId id() const { return id_; }
   void probe_now();
-  // New terms, or new names of models, for the same engine: nothing of what it runs is touched.
-  void configure(const config::Instance& configured);
+  // New terms, or new names of models, for the same engine: nothing of what it runs is touched. Returns what the
+  // controller is to know of it now; nothing while it was not seen yet.
+  std::optional<InstanceDescription> configure(const config::Instance& configured);
 
   bool seen() const { return upstream_ != nullptr; }
   bool up() const { return up_; }

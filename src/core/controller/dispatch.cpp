@@ -7,7 +7,6 @@ namespace qlm {
 namespace {
 
 constexpr int completions_to_estimate = 20;
-constexpr Tokens output_unknown{256};      // before anything completed, where the client states no limit
 // Of the KV memory: the rest is for outputs longer than expected, so that the engine need not preempt.
 constexpr double kv_usable = 0.96;
 
@@ -50,11 +49,8 @@ bool Controller::State::may_use(const RequestRecord& r, const InstanceRecord& i)
 }
 
 Tokens Controller::State::expected_output(const RequestDescription& r) const {
-  Tokens expected = output_unknown;
-  if (r.model.index() < models.size() && models[r.model.index()].outputs_weight >= 1) {
-    const ModelRecord& m = models[r.model.index()];
-    expected = Tokens{static_cast<std::int64_t>(m.outputs / m.outputs_weight)};
-  }
+  const double mean = r.model.index() < models.size() ? models[r.model.index()].mean_output() : typical_length;
+  const Tokens expected{static_cast<std::int64_t>(mean)};
   return r.max_output ? std::min(expected, *r.max_output) : expected;
 }
 

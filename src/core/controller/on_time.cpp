@@ -10,8 +10,6 @@ namespace {
 
 constexpr Duration select_interval = 2s;
 constexpr int cells_a_group = 40;
-constexpr double output_unknown = 228;
-constexpr double prompt_unknown = 250;
 
 }  // namespace
 
@@ -32,9 +30,7 @@ void Controller::State::refresh_engine(ModelId id) {
     ++m.engines;
     if (m.engine || !i.description.speed) continue;
     const double kv = i.description.kv_capacity ? static_cast<double>(i.description.kv_capacity->count) : 0;
-    const double output = m.outputs_weight >= 1 ? m.outputs / m.outputs_weight : output_unknown;
-    const double prompt = m.outputs_weight >= 1 ? m.prompts / m.outputs_weight : prompt_unknown;
-    m.engine = full_load(*i.description.speed, i.governor.limit(), kv, prompt, output);
+    m.engine = full_load(*i.description.speed, i.governor.limit(), kv, m.mean_prompt(), m.mean_output());
   }
 }
 
@@ -64,8 +60,7 @@ void Controller::State::select_on_time(ModelId id) {
     const std::int64_t from = forest.key(first), to = forest.key(forest.at_rank(tree, count - 1));
     const std::int64_t step = std::max<std::int64_t>(1'000'000, (to - from) / cells_a_group + 1);
     const Tokens mean_prompt{groups[g].prompts.count / count};
-    const double output = m.outputs_weight >= 1 ? m.outputs / m.outputs_weight : output_unknown;
-    const Duration work = request_work(*m.engine, mean_prompt, output);
+    const Duration work = request_work(*m.engine, mean_prompt, m.mean_output());
     const double value = configuration->classes[groups[g].key.service_class.index()].value;
     std::int64_t before = late[g];
     for (std::int64_t edge = from; edge <= to && before < count; edge += step) {
@@ -80,13 +75,9 @@ void Controller::State::select_on_time(ModelId id) {
   const std::vector<std::int64_t> dropped = give_up(std::move(cells), m.engines);
   for (std::uint32_t g = 0; g < groups.size(); ++g) {
     const std::int64_t rank = late[g] + (g < dropped.size() ? dropped[g] : 0);
-    const OrderForest::Index head = rank > 0 ? forest.at_rank(groups[g].tree, rank) : OrderForest::none;
     OrderForest::Bound cut;
-    if (rank > 0) cut = head == OrderForest::none ? OrderForest::Bound{INT64_MAX, 0} : forest.bound(head);
-    // New arrivals of a group that is given up whole stand behind its cut only if they are later than all before.
-    if (cut.key == INT64_MAX) {
-      const OrderForest::Index last = forest.at_rank(groups[g].tree, rank - 1);
-      cut = forest.bound(last);
+    if (rank > 0) {  // right behind the last one given up: who arrives later and is due later is kept
+      cut = forest.bound(forest.at_rank(groups[g].tree, rank - 1));
       ++cut.sequence;
     }
     m.queue.set_cut(forest, g, cut);

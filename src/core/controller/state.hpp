@@ -47,6 +47,8 @@ struct RequestRecord {
   FencingToken token{};
 };
 
+inline constexpr double typical_length = 256;  // tokens of a prompt or an output, before anything completed
+
 struct ModelRecord {
   ModelQueue queue;
   std::optional<EngineLoad> engine;   // a full one of those that serve it, where its speed is known
@@ -58,8 +60,11 @@ struct ModelRecord {
   // What completions taught: sums that are halved now and then, so that they follow the load.
   std::int64_t completions = 0;
   double tokens = 0, busy_seconds = 0;    // prompt and output of completed requests over time with work in flight
-  double outputs = 0, prompts = 0, outputs_weight = 0;  // mean lengths
+  double outputs = 0, prompts = 0, outputs_weight = 0;  // of mean lengths
   Instant busy_from;
+
+  double mean_output() const;
+  double mean_prompt() const;
 };
 
 // What is left of a rate limit.
@@ -71,6 +76,9 @@ struct TokenBucket {
   // Zero when `cost` may be taken. One thing larger than the whole bucket may when that is full.
   Duration until_there_is(double cost, const RateLimit& limit) const;
 };
+
+inline double ModelRecord::mean_output() const { return outputs_weight >= 1 ? outputs / outputs_weight : typical_length; }
+inline double ModelRecord::mean_prompt() const { return outputs_weight >= 1 ? prompts / outputs_weight : typical_length; }
 
 struct TenantRecord {
   int in_system = 0;

@@ -18,6 +18,12 @@ constexpr auto steering_headers = std::to_array<std::string_view>({
     "x-smg-priority",                                                                      // SMG
 });
 
+// Last parts of paths by which vLLM and SGLang are administered.
+constexpr auto engine_acts = std::to_array<std::string_view>({
+    "load_lora_adapter", "unload_lora_adapter", "sleep", "wake_up", "reset_prefix_cache", "flush_cache",
+    "update_weights_from_disk", "release_memory_occupation", "resume_memory_occupation",
+});
+
 // Meant for the next hop only, which is QLM.
 constexpr auto hop_by_hop = std::to_array<std::string_view>({
     "connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te", "trailer",
@@ -49,6 +55,8 @@ bool for_this_hop(const http::Fields& fields, std::string_view name) {
 
 std::span<const std::string_view> denied_body_fields() { return denied_fields; }
 std::span<const std::string_view> denied_headers() { return steering_headers; }
+
+bool denied_path(std::string_view path) { return holds(engine_acts, path.substr(path.rfind('/') + 1)); }
 
 std::vector<std::string> remove_denied_fields(const RequestFacts& facts, Splice& splice) {
   std::vector<std::string> removed;

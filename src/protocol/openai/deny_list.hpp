@@ -16,6 +16,9 @@ namespace qlm::openai {
 std::span<const std::string_view> denied_body_fields();
 std::span<const std::string_view> denied_headers();  // lower case
 
+// Whether a POST there acts on the engine itself (adapters, weights, caches, sleep) instead of asking it something.
+bool denied_path(std::string_view path);
+
 // Both return the names found, for `x-qlm-removed`: body fields as spelled, headers in lower case.
 std::vector<std::string> remove_denied_fields(const RequestFacts& facts, Splice& splice);
 

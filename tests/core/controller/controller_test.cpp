@@ -217,6 +217,17 @@ TEST(Refusal, ATenantsTokenRateRefillsWithTime) {
   EXPECT_FALSE(w.rejection(w.arrive({.prompt = 500, .max_output = Tokens{100}})));
 }
 
+TEST(Refusal, ATenantsShareOfASmallQueueIsOneRequestAtLeast) {
+  auto c = configuration();
+  c->limits.requests = 3;
+  c->limits.tenant_share = 0.25;
+  World w(c);
+  w.join(1);
+  EXPECT_FALSE(w.rejection(w.arrive())) << "nothing waits, and the instance is idle";
+  EXPECT_FALSE(w.rejection(w.arrive()));
+  EXPECT_EQ(w.rejection(w.arrive())->reason, Reason::tenant_queue_share);
+}
+
 TEST(Refusal, TokensOfARequestThatLeftTheQueueAreGivenBack) {
   auto c = configuration();
   c->tenants[0].limits.tokens = {1000, 1h};

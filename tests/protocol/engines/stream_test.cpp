@@ -20,6 +20,7 @@ const std::string role =
 const std::string hello =
     R"({"id":"c","choices":[{"index":0,"delta":{"content":"Hello"},"finish_reason":null}]})";
 const std::string stop = R"({"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]})";
+const std::string absurd_usage = R"({"id":"c","choices":[],"usage":{"prompt_tokens":9000000000000000000,"completion_tokens":4,"total_tokens":4}})";
 const std::string usage =
     R"({"id":"c","choices":[],"usage":{"prompt_tokens":30,"completion_tokens":4,"total_tokens":34,"prompt_tokens_details":{"cached_tokens":16}}})";
 const std::string done = "[DONE]";
@@ -52,6 +53,12 @@ TEST(StreamTruth, AWholeStreamIsCompleteOnEveryEngineThatEndsWithDone) {
     EXPECT_EQ(outcome.usage->completion, Tokens{4});
     EXPECT_EQ(outcome.usage->cached, Tokens{16});
   }
+}
+
+TEST(StreamTruth, AUsageThatNobodyCanHaveHadIsNotBelieved) {
+  const auto [outcome, events] = judge(EngineKind::vllm, {role, hello, stop, absurd_usage, done});
+  EXPECT_EQ(outcome.kind, Kind::complete);
+  EXPECT_FALSE(outcome.usage);
 }
 
 TEST(StreamTruth, LlamaCppsOwnSpellingIsUnderstood) {

@@ -41,6 +41,11 @@ TEST(DenyList, EngineSeesNeitherSecretsNorSteeringNorThisHopsHeaders) {
   EXPECT_TRUE(removed.empty());
 }
 
+TEST(DenyList, PathsThatActOnTheEngineAreTold) {
+  for (const auto* path : {"/v1/load_lora_adapter", "/v1/unload_lora_adapter", "/v1/x/sleep"}) EXPECT_TRUE(denied_path(path)) << path;
+  for (const auto* path : {"/v1/chat/completions", "/v1/rerank", "/v1/sleep/notes"}) EXPECT_FALSE(denied_path(path)) << path;
+}
+
 TEST(DenyList, ClientSeesTheEnginesHeadersButThisHops) {
   http::Fields in;
   in.add("Content-Type", "text/event-stream");
