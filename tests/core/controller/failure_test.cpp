@@ -1,0 +1,278 @@
+#include <gtest/gtest.h>
+
+#include "world.hpp"
+
+namespace qlm::testing {
+namespace {
+
+using event::AttemptEnd;
+using Ids = std::vector<std::uint64_t>;
+
+// -- retry
+
+TEST(Retry, BeforeTheFirstByteAnotherInstanceTriesAndTheOrderIsKept) {
+  World w;
+  w.join(1);
+  w.join(1);
+  const RequestId a = w.arrive();
+  w.arrive();
+  w.arrive();
+  const InstanceId failed_at = w.where(a);
+  w.end(a, AttemptEnd::failed_before_byte);
+  w.release(a);
+  // It avoids where it failed; the younger request need not wait for that.
+  EXPECT_EQ(w.dispatched(), (Ids{1, 2, 3}));
+  w.complete(RequestId{2});
+  EXPECT_EQ(w.dispatched(), (Ids{1, 2, 3, 1}));
+  EXPECT_NE(w.where(a), failed_at);
+  EXPECT_EQ(w.attempt(a).attempt, Attempt{2});
+}
+
+TEST(Retry, WhereItFailedIsTriedAgainWhenTheOtherOneGoes) {
+  World w;
+  const InstanceId first = w.join(1);
+  const InstanceId second = w.join(1);
+  const RequestId a = w.arrive();
+  w.arrive();
+  ASSERT_EQ(w.where(a), first);
+  w.end(a, AttemptEnd::failed_before_byte);
+  w.release(a);
+  EXPECT_EQ(w.dispatched(), (Ids{1, 2})) << "it waits for the other instance";
+  w.feed(event::InstanceLeft{second});
+  EXPECT_EQ(w.dispatched(), (Ids{1, 2, 1}));
+}
+
+TEST(Retry, NeverAfterTheFirstByte) {
+  World w;
+  w.join(1);
+  w.join(1);
+  const RequestId a = w.arrive();
+  w.first_token(a);
+  w.end(a, AttemptEnd::failed_after_byte);
+  w.release(a);
+  EXPECT_EQ(w.finished(a)->outcome, Outcome::failed);
+  EXPECT_EQ(w.finished(a)->reason, Reason::engine_cut);
+  EXPECT_EQ(w.dispatched().size(), 1u);
+}
+
+TEST(Retry, WhatIsUnknownCountsAsAfterTheFirstByte) {
+  World w;
+  w.join(2);
+  const RequestId a = w.arrive();
+  w.end(a, AttemptEnd::unknown);
+  EXPECT_EQ(w.finished(a)->outcome, Outcome::failed);
+}
+
+TEST(Retry, TheOnlyInstanceIsTriedAgain) {
+  World w;
+  w.join(1);
+  const RequestId a = w.arrive();
+  w.end(a, AttemptEnd::failed_before_byte);
+  w.release(a);
+  EXPECT_EQ(w.attempt(a).attempt, Attempt{2});
+}
+
+TEST(Retry, EndsAfterTheConfiguredNumberOfAttempts) {
+  auto c = configuration();
+  c->dispatch.failures_to_open = 100;
+  World w(c);
+  w.join(1);
+  const RequestId a = w.arrive();
+  for (int k = 0; k < 4; ++k) {
+    w.end(a, AttemptEnd::failed_before_byte);
+    w.release(a);
+  }
+  ASSERT_TRUE(w.rejection(a));
+  EXPECT_EQ(w.rejection(a)->reason, Reason::engine_failed);
+  EXPECT_EQ(w.rejection(a)->outcome, Outcome::failed);
+}
+
+TEST(Retry, ABusyEngineIsLeftAloneForAWhileAndNothingIsHeldAgainstTheRequest) {
+  World w;
+  w.join(4);
+  const RequestId a = w.arrive();
+  for (int k = 0; k < 10; ++k) {
+    w.feed(event::Ended{.key = w.attempt(a), .end = AttemptEnd::refused, .retry_after = 2s});
+    w.release(a);
+    EXPECT_EQ(w.dispatched().size(), static_cast<std::size_t>(k) + 1);
+    w.advance(2s);
+    EXPECT_EQ(w.dispatched().size(), static_cast<std::size_t>(k) + 2);
+  }
+  EXPECT_FALSE(w.rejection(a));
+  EXPECT_EQ(w.controller.instances()[0].breaker, BreakerState::closed);
+}
+
+TEST(Retry, AStaleEndOfAFormerAttemptChangesNothing) {
+  World w;
+  w.join(1);
+  w.join(1);
+  const RequestId a = w.arrive();
+  const AttemptKey first = w.attempt(a);
+  w.end(a, AttemptEnd::failed_before_byte);
+  ASSERT_NE(w.attempt(a), first);
+  w.feed(event::Ended{.key = first, .end = AttemptEnd::complete});
+  EXPECT_FALSE(w.finished(a));
+  w.complete(a);
+  EXPECT_EQ(w.finished(a)->outcome, Outcome::completed);
+}
+
+// -- breaker and watchdog
+
+TEST(Breaker, OpensAfterConsecutiveFailuresProbesAndLetsOneCanaryThrough) {
+  World w;
+  w.join(4);
+  for (int k = 0; k < 3; ++k) {
+    const RequestId id = w.arrive();
+    w.end(id, AttemptEnd::failed_after_byte);
+    w.release(id);
+  }
+  EXPECT_EQ(w.controller.instances()[0].breaker, BreakerState::open);
+  const std::size_t before = w.dispatched().size();
+  w.arrive();
+  w.arrive();
+  EXPECT_EQ(w.dispatched().size(), before);
+  w.advance(1s);
+  ASSERT_EQ(w.all<action::Probe>().size(), 1u);
+  w.feed(event::ProbeAnswered{InstanceId{0}, true, ""});
+  EXPECT_EQ(w.dispatched().size(), before + 1) << "one canary";
+  w.complete(RequestId{4});
+  EXPECT_EQ(w.controller.instances()[0].breaker, BreakerState::closed);
+  EXPECT_EQ(w.dispatched().size(), before + 2);
+}
+
+TEST(Breaker, OpensForAnInstanceThatBeginsEveryAnswerAndEndsNone) {
+  World w;
+  w.join(4);
+  const auto breaks_off = [&w] {
+    const RequestId id = w.arrive();
+    w.first_token(id);
+    w.end(id, AttemptEnd::failed_after_byte);
+    w.release(id);
+  };
+  breaks_off(), breaks_off();
+  w.complete(w.arrive());
+  EXPECT_EQ(w.controller.instances()[0].breaker, BreakerState::closed);
+  breaks_off(), breaks_off();
+  EXPECT_EQ(w.controller.instances()[0].breaker, BreakerState::closed) << "a whole answer wiped the first two out";
+  breaks_off();
+  EXPECT_EQ(w.controller.instances()[0].breaker, BreakerState::open);
+
+  // The canary's first token lets work in again; failing once more costs a longer pause, for nothing was completed.
+  w.advance(1s);
+  w.feed(event::ProbeAnswered{InstanceId{0}, true, ""});
+  breaks_off();
+  EXPECT_EQ(w.controller.instances()[0].breaker, BreakerState::closed);
+  breaks_off(), breaks_off();
+  ASSERT_EQ(w.controller.instances()[0].breaker, BreakerState::open);
+  w.advance(1s);
+  EXPECT_EQ(w.all<action::Probe>().size(), 1u);
+  w.advance(1s);
+  EXPECT_EQ(w.all<action::Probe>().size(), 2u);
+}
+
+TEST(Breaker, ItsCanaryGoesBeforeOthersThatHaveRoom) {
+  World w;
+  const InstanceId sick = w.join(1), idle = w.join(100);
+  w.feed(event::ProbeAnswered{sick, false, "refused"});
+  EXPECT_EQ(w.where(w.arrive()), idle);
+  w.feed(event::ProbeAnswered{sick, true, ""});
+  const RequestId canary = w.arrive();
+  EXPECT_EQ(w.where(canary), sick);
+  EXPECT_EQ(w.where(w.arrive()), idle) << "one only";
+  w.complete(canary);
+  EXPECT_EQ(w.controller.instances()[0].breaker, BreakerState::closed);
+}
+
+TEST(Breaker, ADeadInstancesUnstartedWorkGoesElsewhereAndItsStreamsAreLeftAlone) {
+  World w;
+  w.join(2);
+  w.join(2);
+  const RequestId streaming = w.arrive();
+  w.arrive();
+  const RequestId unstarted = w.arrive();
+  ASSERT_EQ(w.where(streaming), w.where(unstarted));
+  w.first_token(streaming);
+  w.feed(event::ProbeAnswered{w.where(streaming), false, "timed out"});
+  ASSERT_EQ(w.all<action::Abort>().size(), 1u);
+  EXPECT_EQ(w.all<action::Abort>()[0].key.request, unstarted);
+  w.end(unstarted, AttemptEnd::aborted);
+  EXPECT_NE(w.where(unstarted), w.where(streaming));
+}
+
+TEST(Breaker, WhatFailsAgainIsLeftAloneForLonger) {
+  World w;
+  w.join(1);
+  w.feed(event::ProbeAnswered{InstanceId{0}, false, "refused"});
+  std::vector<Duration> gaps;
+  Instant last = w.now;
+  for (int k = 0; k < 6; ++k) {
+    const auto before = w.all<action::Probe>().size();
+    while (w.all<action::Probe>().size() == before) w.advance(100ms);
+    gaps.push_back(w.now - last);
+    last = w.now;
+    w.feed(event::ProbeAnswered{InstanceId{0}, false, "refused"});
+  }
+  EXPECT_EQ(gaps, (std::vector<Duration>{1s, 2s, 4s, 5s, 5s, 5s}));
+}
+
+TEST(Watchdog, AnInstanceWithoutAnyTokenIsCordonedAndItsWorkTakenBack) {
+  World w;
+  const InstanceId stuck = w.join(2);
+  for (int k = 0; k < 3; ++k) {
+    const RequestId id = w.arrive();
+    w.advance(100ms);
+    w.first_token(id);
+    w.complete(id);
+  }
+  const RequestId started = w.arrive();
+  w.first_token(started);
+  const RequestId waiting = w.arrive();
+  w.advance(4900ms);
+  EXPECT_TRUE(w.all<action::Abort>().empty());
+  w.advance(200ms);
+  EXPECT_EQ(w.all<action::Abort>().size(), 2u);
+  EXPECT_TRUE(w.controller.instances()[stuck.index()].stalled);
+  const InstanceId other = w.join(2);
+  w.end(started, AttemptEnd::aborted);
+  w.end(waiting, AttemptEnd::aborted);
+  EXPECT_EQ(w.finished(started)->reason, Reason::engine_cut);
+  EXPECT_EQ(w.where(waiting), other);
+}
+
+TEST(Watchdog, ALongPrefillIsNoStall) {
+  World w;
+  w.join(1);
+  for (int k = 0; k < 3; ++k) {
+    const RequestId id = w.arrive({.prompt = 100});
+    w.advance(1s);
+    w.first_token(id);
+    w.complete(id);
+  }
+  const RequestId id = w.arrive({.prompt = 2000});  // by what was seen: up to 20 s
+  w.advance(19s);
+  EXPECT_TRUE(w.all<action::Abort>().empty());
+  w.first_token(id);
+  w.complete(id);
+  EXPECT_EQ(w.finished(id)->outcome, Outcome::completed);
+}
+
+TEST(Watchdog, UnstreamedWorkIsNotWatchedByTokens) {
+  World w;
+  w.join(1);
+  for (int k = 0; k < 3; ++k) w.complete(w.arrive());
+  const RequestId id = w.arrive({.streaming = false});
+  w.feed(event::Sent{w.attempt(id), false});
+  w.advance(100s);
+  EXPECT_TRUE(w.all<action::Abort>().empty());
+}
+
+TEST(Watchdog, AProbeWithoutAnAnswerIsAskedAgain) {
+  World w;
+  w.join(1);
+  w.feed(event::ProbeAnswered{InstanceId{0}, false, "refused"});
+  w.advance(60s);
+  EXPECT_GE(w.all<action::Probe>().size(), 3u);
+}
+
+}  // namespace
+}  // namespace qlm::testing
