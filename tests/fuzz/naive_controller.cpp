@@ -329,9 +329,9 @@ void NaiveController::on(const event::Ended& e, Script& script) {
   using End = event::AttemptEnd;
   const bool complete = e.end == End::complete;
   if (p && complete) worked(*p);
-  if (p && e.end == End::refused)
-    p->hold_until = add(now_, std::clamp<Duration>(e.retry_after.value_or(500ms), 500ms, 10s));
-  if (p && !complete && e.end != End::refused && e.end != End::aborted && !r.aborting) failed(*p);
+  const Duration said = std::clamp<Duration>(e.retry_after.value_or(500ms), 500ms, 10s);
+  if (p && e.end == End::refused) refused(*p, id, said);
+  if (p && !complete && e.end != End::refused && e.end != End::aborted && !r.aborting) failed(*p, id, script);
   dispatches(script,
              id);  // what a breaker that closed or a raised limit let in, before this request moves on
   if (complete) learn(r, e);
@@ -351,11 +351,23 @@ void NaiveController::on(const event::Ended& e, Script& script) {
     finish(id, Outcome::failed, Reason::engine_cut, script);
   } else {
     if (e.end != End::refused) ++r.failures;
-    put_back(id, script);
+    put_back(id, e.end == End::refused ? said : 250ms, script);
   }
 }
 
-void NaiveController::put_back(std::uint64_t id, Script& script) {
+// As often as there are instances to try, at once; from then on after a rest that doubles.
+Duration NaiveController::rest_after(const Request& r, Duration rest) const {
+  const Place* p = place(*r.instance);
+  if (!p || !available(*p)) return {};
+  const Duration most = std::max<Duration>({rest, 4s, 125ms * r.attempt.value});
+  int tries = r.attempt.value;
+  for (const Place& other : places_) tries -= serves(other, r.asked.model) && available(other);
+  if (tries < 0) return {};
+  while (tries-- > 0 && rest < most) rest *= 2;
+  return std::min(rest, most);
+}
+
+void NaiveController::put_back(std::uint64_t id, Duration rest, Script& script) {
   Request& r = requests_.at(id);
   r.avoid = r.instance;
   if (r.failures >= configuration_->dispatch.attempts_max) {
@@ -364,6 +376,7 @@ void NaiveController::put_back(std::uint64_t id, Script& script) {
   }
   account(model(r.asked.model), -1);
   r.state = RequestState::queued;
+  r.rests_until = add(now_, rest_after(r, rest));
   dispatches(script);
 }
 
@@ -430,6 +443,7 @@ const NaiveController::Request* NaiveController::first(const Place& p) const {
   for (ModelId m : p.is.models) {
     std::size_t looked = 0;
     for (const Request* r : queue(m)) {
+      if (r->rests_until > now_) continue;
       if (may_use(*r, p)) {
         if (!found || before(*r, *found)) found = r;
         break;
@@ -454,6 +468,7 @@ void NaiveController::dispatched(const action::Dispatch& d) {
   REQUIRE(r.state == RequestState::queued && d.key.attempt.value == r.attempt.value + 1);
   Place* p = place(d.instance);
   REQUIRE(p && serves(*p, r.asked.model) && has_room(*p) && fits(r, *p) && may_use(r, *p));
+  REQUIRE(r.rests_until <= now_);
 
   REQUIRE(first(*p) == &r);
   if (std::ranges::none_of(

@@ -34,6 +34,7 @@ class NaiveController {
     Attempt attempt = no_attempt;
     int failures = 0;
     std::optional<InstanceId> instance, avoid;
+    Instant rests_until = Instant::min();
     bool cancelled = false, aborting = false;
   };
   struct Try {  // one dispatch, until it ended and its slot came back
@@ -50,7 +51,8 @@ class NaiveController {
     bool present = false;
     InstanceDescription is;
     BreakerState breaker = BreakerState::closed;
-    bool stalled = false, probing = false;
+    bool stalled = false, probing = false, retrying = false;
+    std::optional<std::uint64_t> failed, refused;  // the last request of each kind
     int failures = 0, limit = 0, limit_before = 0, allowance = 0, completions = 0;
     Duration pause{}, step{}, slowest_start{}, slowest_prefill{};
     Instant retry_at = never, hold_until = Instant::min(), progressed, share_until = never;
@@ -105,7 +107,8 @@ class NaiveController {
   void finish(std::uint64_t id, Outcome outcome, Reason reason, Script& script);
   void give_up(std::uint64_t id, Outcome outcome, Reason reason, Script& script);
   void forget(std::uint64_t id, Outcome outcome);
-  void put_back(std::uint64_t id, Script& script);
+  void put_back(std::uint64_t id, Duration rest, Script& script);
+  Duration rest_after(const Request& r, Duration rest) const;
   void expired(const action::Reject& told);
 
   // -- the order
@@ -136,7 +139,8 @@ class NaiveController {
   void refresh_unserved(const std::vector<ModelId>& models);
   void worked(Place& p);
   void answers(Place& p);
-  void failed(Place& p);
+  void failed(Place& p, std::uint64_t request, Script& script);
+  void refused(Place& p, std::uint64_t request, Duration hold);
   void open(Place& p);
   void aborted(const action::Abort& told, action::AbortWhy why);
   void aborts(const Place& p, action::AbortWhy why, bool running_too, Script& script);

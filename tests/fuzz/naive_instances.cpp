@@ -1,6 +1,7 @@
 // Instances: limits, breakers, stalls, slots that come back or do not; what completions teach; the comparison
 // itself.
 #include <algorithm>
+#include <utility>
 
 #include "naive_controller.hpp"
 #include "naive_script.hpp"
@@ -111,6 +112,8 @@ void NaiveController::on(const event::ConfigurationChanged& e, Script& script) {
 void NaiveController::worked(Place& p) {
   p.failures = 0;
   p.pause = Duration{};
+  p.failed.reset();
+  p.refused.reset();
   answers(p);
 }
 
@@ -118,15 +121,26 @@ void NaiveController::answers(Place& p) {
   if (p.breaker == BreakerState::half_open) p.breaker = BreakerState::closed;
 }
 
-void NaiveController::failed(Place& p) {
-  ++p.failures;
-  const bool enough = p.failures >= configuration_->dispatch.failures_to_open;
-  if (p.breaker == BreakerState::half_open || (p.breaker == BreakerState::closed && enough)) open(p);
+void NaiveController::failed(Place& p, std::uint64_t request, Script& script) {
+  if (std::exchange(p.failed, request) != request) {
+    ++p.failures;
+    const bool enough = p.failures >= configuration_->dispatch.failures_to_open;
+    if (p.breaker == BreakerState::half_open || (p.breaker == BreakerState::closed && enough)) open(p);
+  }
+  if (p.breaker == BreakerState::open || p.probing) return;
+  REQUIRE(script.take<action::Probe>().instance == p.is.id);
+  p.probing = true;
+}
+
+void NaiveController::refused(Place& p, std::uint64_t request, Duration hold) {
+  const auto before = std::exchange(p.refused, request);
+  if (before && before != request) p.hold_until = add(now_, hold);
 }
 
 void NaiveController::open(Place& p) {
   const DispatchParameters& d = configuration_->dispatch;
   p.breaker = BreakerState::open;
+  p.retrying = false;
   p.pause = p.pause == Duration{} ? d.breaker_pause : std::min(p.pause * 2, d.breaker_pause_max);
   p.retry_at = add(now_, p.pause);
   refresh_unserved(p.is.models);
@@ -165,6 +179,7 @@ void NaiveController::asked(InstanceId id) {
   if (p->probing || !overdue(*p)) {
     REQUIRE(p->breaker == BreakerState::open && p->retry_at <= now_);
     p->retry_at = add(now_, configuration_->dispatch.breaker_pause_max);
+    p->retrying = true;
   }
   p->probing = true;
 }
@@ -176,11 +191,12 @@ void NaiveController::on(const event::ProbeAnswered& e, Script& script) {
   std::erase_if(tries_, [&](const auto& t) {
     return t.second.instance == e.instance && t.second.over() && t.second.release_by <= now_;
   });
+  const bool pause_over = std::exchange(p->retrying, false);
   if (!e.healthy) {
     ++p->failures;
+    if (p->breaker != BreakerState::open || pause_over) open(*p);
     aborts(*p, action::AbortWhy::instance_down, false, script);
-    open(*p);
-  } else if (p->breaker == BreakerState::open) {
+  } else if (p->breaker == BreakerState::open && pause_over) {
     p->breaker = BreakerState::half_open;
     p->stalled = false;
     p->failures = 0;
@@ -252,7 +268,9 @@ void NaiveController::on(const event::FirstToken& e, Script& script) {
   Request& r = found->second;
   if (r.attempt != e.key.attempt || r.state != RequestState::dispatched) return;
   r.state = RequestState::streaming;
-  if (p) answers(*p);
+  if (!p) return;
+  p->refused.reset();
+  answers(*p);
   dispatches(script);
 }
 

@@ -113,6 +113,7 @@ void FrontDoor::write_decisions(openai::JsonWriter& json, const std::vector<Expl
     if (const std::string_view counted = count_name(record.decision); !counted.empty()) json.member(counted, record.count);
     if (record.limit != 0) json.member("limit", record.limit);
     if (record.wait) write_wait(json, *record.wait);
+    if (record.rest > Duration{}) json.member("rest_ms", record.rest / 1ms);
     json.end_object();
   }
   json.end_array();
@@ -120,6 +121,10 @@ void FrontDoor::write_decisions(openai::JsonWriter& json, const std::vector<Expl
 
 // "2 requests are before it; gpu0 is full (32 of 32), gpu1 is not taking work."
 std::string FrontDoor::why_it_waits(const RequestView& view) const {
+  if (const Instant now = loop_.now(); view.rests_until > now) {
+    return fmt::format("{} refused or failed it; it is tried again in {} ms.", registry_.instance_name(*view.instance),
+                       (view.rests_until - now) / 1ms);
+  }
   const std::int64_t ahead = view.position.value_or(0);
   std::string why = ahead == 0 ? "It is next" : fmt::format("{} request{} before it", ahead, ahead == 1 ? " is" : "s are");
   const std::vector<InstanceView> instances = host_.controller().instances();

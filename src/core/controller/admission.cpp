@@ -229,11 +229,13 @@ void Controller::State::dequeue(Index index) {
   RequestRecord& r = requests[index];
   if (r.node != OrderForest::none) {
     ModelQueue& queue = model(r.request.model).queue;
-    if (queue.ahead(forest, r.place, r.node).count <= bypass_max) look_again(r.request.model);
+    const auto passed_over = bypass_max + static_cast<std::int64_t>(rests.size());  // at most, by instances with room
+    if (queue.ahead(forest, r.place, r.node).count <= passed_over) look_again(r.request.model);
     queue.erase(forest, r.place, r.node, r.request.prompt);
   }
   r.node = OrderForest::none;
   expiries.clear(index);
+  rests.clear(index);
   --totals.queued;
   totals.queued_bytes -= r.request.body;
   TenantRecord& t = tenant(r.request.tenant);

@@ -6,9 +6,13 @@
 namespace qlm {
 namespace {
 
-constexpr Duration refused_hold = 500ms;      // where the engine names no time
-constexpr Duration refused_hold_max = 10s;
-constexpr std::uint8_t attempts_ceiling = 200;  // refusals included: far beyond any sane queue, within an Attempt
+// Before the next try of what was refused or failed everywhere it could go; doubled each time.
+constexpr Duration refused_rest = 500ms;
+constexpr Duration failed_rest = 250ms;
+constexpr Duration rest_max = 4s;
+constexpr Duration rest_max_each = 125ms;       // times its attempts, once it has been refused for minutes
+constexpr Duration hold_max = 10s;              // where the engine names a time
+constexpr std::uint8_t attempts_ceiling = 200;  // refusals included: the better part of an hour, within an Attempt
 
 }  // namespace
 
@@ -58,6 +62,7 @@ void Controller::State::on(const event::FirstToken& e) {
   r.state = RequestState::streaming;
   record({.decision = Decision::first_token, .request = r.request.id, .instance = entry.instance, .attempt = r.attempt});
   if (!i) return;
+  i->refused.reset();
   close_breaker(*i);
   if (const int in_flight = ledger.account(entry.instance).slots; i->governor.starting(in_flight, configuration->dispatch)) {
     limit_changed(*i, i->governor.on_first_token(oldest_unstarted(*i), in_flight, configuration->dispatch));
@@ -182,14 +187,10 @@ void Controller::State::on(const event::Ended& e) {
 
   using End = event::AttemptEnd;
   if (i && e.end == End::complete) instance_worked(*i);
-  if (i && e.end == End::refused) {
-    limit_changed(*i, i->governor.on_refused(ledger.account(*r.instance).slots - 1));
-    i->hold_until = add(now, std::clamp(e.retry_after.value_or(refused_hold), refused_hold, refused_hold_max));
-    wake(*i, i->hold_until);
-  }
+  if (i && e.end == End::refused) instance_refused(*i, r.request.id, e.retry_after);
   if (i && (e.end == End::failed_before_byte || e.end == End::failed_after_byte || e.end == End::unknown) &&
       !r.aborting) {
-    instance_failed(*i);
+    instance_failed(*i, r.request.id);
   }
 
   if (e.end == End::complete) learn(r, e);
@@ -209,8 +210,7 @@ void Controller::State::on(const event::Ended& e) {
       return;
     case End::refused:
       r.failures = static_cast<std::uint8_t>(r.failures + (r.attempt.value >= attempts_ceiling ? 100 : 0));
-      r.avoid = r.instance;
-      requeue_or_fail(*index);
+      requeue_or_fail(*index, std::clamp(e.retry_after.value_or(refused_rest), refused_rest, hold_max));
       return;
     case End::aborted:
       if (r.state == RequestState::streaming) {
@@ -220,8 +220,7 @@ void Controller::State::on(const event::Ended& e) {
       [[fallthrough]];
     case End::failed_before_byte:
       ++r.failures;
-      r.avoid = r.instance;
-      requeue_or_fail(*index);
+      requeue_or_fail(*index, failed_rest);
       return;
     case End::failed_after_byte:
     case End::unknown:
@@ -230,21 +229,59 @@ void Controller::State::on(const event::Ended& e) {
   }
 }
 
+// One request refused again and again may have itself to blame, and rests alone. Two of them, with nothing taken in
+// between, are an engine that is full.
+void Controller::State::instance_refused(InstanceRecord& i, RequestId request, std::optional<Duration> retry_after) {
+  const bool another = i.refused && *i.refused != request;
+  i.refused = request;
+  if (!another) return;
+  limit_changed(i, i.governor.on_refused(ledger.account(i.description.id).slots - 1));
+  i.hold_until = add(now, std::clamp(retry_after.value_or(refused_rest), refused_rest, hold_max));
+  wake(i, i.hold_until);
+}
+
+// Another instance is tried at once; where each has been tried and the last one goes on taking work, the request rests,
+// longer every time: were it the one thing its engines cannot serve, it would otherwise be all they are asked.
+Duration Controller::State::rest_after(const RequestRecord& r, Duration base) const {
+  if (!available(instances[r.instance->index()])) return Duration{};
+  const ModelRecord& m = models[r.request.model.index()];
+  const auto others = std::ranges::count_if(m.instances, [&](InstanceId i) { return available(instances[i.index()]); });
+  const auto doublings = r.attempt.value - others;
+  if (doublings < 0) return Duration{};
+  const Duration most = std::max({base, rest_max, rest_max_each * r.attempt.value});
+  return std::min(most, base * (std::int64_t{1} << std::min<std::int64_t>(doublings, 10)));
+}
+
 // Back to its place: the order key and the deadline are the original ones.
-void Controller::State::requeue_or_fail(Index index) {
+void Controller::State::requeue_or_fail(Index index, Duration base_rest) {
   RequestRecord& r = requests[index];
   if (r.failures >= configuration->dispatch.attempts_max) {
     reject(index, Outcome::failed, Reason::engine_failed, Decision::failed);
     return;
   }
+  r.avoid = r.instance;
   leave_flight(index);
+  const Duration rest = rest_after(r, base_rest);
   record({.decision = Decision::requeued,
           .request = r.request.id,
           .instance = r.instance,
           .attempt = r.attempt,
-          .count = r.failures});
+          .count = r.failures,
+          .rest = rest});
   enqueue(index);
+  if (rest > Duration{}) {
+    r.rests_until = add(now, rest);
+    rests.set(index, r.rests_until);
+  }
   serve(r.request.model);
+}
+
+void Controller::State::end_rests() {
+  while (!rests.empty() && rests.earliest() <= now) {
+    const Index index = rests.top();
+    rests.clear(index);
+    serve(requests[index].request.model);
+  }
 }
 
 }  // namespace qlm

@@ -23,6 +23,7 @@ void Controller::handle(const Event& event, Instant now, std::vector<Action>& ac
   s.now = std::max(s.now, now);
   s.out = &actions;
   s.expire_due();
+  s.end_rests();
   s.run_instance_timers();
   std::visit([&s](const auto& e) { s.on(e); }, event);
   s.select_on_time();
@@ -31,7 +32,7 @@ void Controller::handle(const Event& event, Instant now, std::vector<Action>& ac
 }
 
 Instant Controller::next_wake() const {
-  return std::min(state_->expiries.earliest(), state_->instance_timers.earliest());
+  return std::min({state_->expiries.earliest(), state_->rests.earliest(), state_->instance_timers.earliest()});
 }
 
 ModelRecord& Controller::State::model(ModelId id) {

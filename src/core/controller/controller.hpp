@@ -40,6 +40,7 @@ struct RequestView {
   std::optional<std::int64_t> position;   // 0 is next; of its model's queue, queued ones only
   std::optional<Tokens> tokens_ahead;
   std::optional<WaitEstimate> wait;       // from now
+  Instant rests_until = Instant::min();   // refused or failed where it was tried: not tried again before
 };
 
 struct InstanceView {

@@ -75,9 +75,16 @@ OrderForest::Index Controller::State::front(const InstanceRecord& i) {
   for (ModelId candidate : i.description.models) {
     const ModelQueue& queue = models[candidate.index()].queue;
     OrderForest::Index node = first_of(candidate);
-    for (int passed_over = 0; node != OrderForest::none && !may_use(requests[forest.payload(node)], i);) {
+    for (int passed_over = 0; node != OrderForest::none;) {
       const RequestRecord& r = requests[forest.payload(node)];
-      node = ++passed_over <= bypass_max ? queue.next(forest, r.place, node) : OrderForest::none;
+      if (!resting(r)) {
+        if (may_use(r, i)) break;
+        if (++passed_over > bypass_max) {
+          node = OrderForest::none;
+          break;
+        }
+      }
+      node = queue.next(forest, r.place, node);
     }
     if (node != OrderForest::none && (best == OrderForest::none || sooner(node, best))) best = node;
   }
@@ -111,19 +118,24 @@ void Controller::State::serve(ModelId id) {
   for (int passed_over = 0; node != OrderForest::none && passed_over <= bypass_max;) {
     const Index index = forest.payload(node);
     const RequestRecord& r = requests[index];
+    if (resting(r)) {
+      node = m.queue.next(forest, r.place, node);
+      continue;
+    }
     InstanceRecord* best = nullptr;
     double best_load = 0;
     bool avoided = false;
     for (InstanceId candidate : m.instances) {
       InstanceRecord& i = instances[candidate.index()];
+      if (!may_use(r, i)) {
+        avoided = true;
+        continue;
+      }
       if (!has_room(i, r.cost)) {
         if (available(i)) i.governor.note_full();
         continue;
       }
-      if (front(i) != node) {
-        avoided = avoided || !may_use(r, i);
-        continue;
-      }
+      if (front(i) != node) continue;
       // The canary goes first: while others have room it would never fly, and its instance never come back.
       const bool canary = i.breaker == BreakerState::half_open;
       const double load = canary ? 0 : static_cast<double>(ledger.account(candidate).slots + 1) / static_cast<double>(capacity(i));

@@ -1,5 +1,6 @@
 // Instances come, go, fail and return: breakers, the stall watchdog, limits, shares and plans.
 #include <algorithm>
+#include <utility>
 
 #include "core/controller/state.hpp"
 
@@ -109,6 +110,8 @@ void Controller::State::on(const event::PlanFailed&) {}
 // Only a whole answer wipes failures out: an engine that breaks every stream off in its middle does begin them all.
 void Controller::State::instance_worked(InstanceRecord& i) {
   i.failures = 0;
+  i.failed.reset();
+  i.refused.reset();
   i.pause = Duration{};
   close_breaker(i);
 }
@@ -121,25 +124,29 @@ void Controller::State::close_breaker(InstanceRecord& i) {
   serve(i.description.id);
 }
 
-void Controller::State::instance_failed(InstanceRecord& i) {
-  ++i.failures;
-  const bool half_open = i.breaker == BreakerState::half_open;
-  if (i.breaker == BreakerState::closed && i.failures >= configuration->dispatch.failures_to_open) {
-    open_breaker(i, false);
-  } else if (half_open) {
-    open_breaker(i, false);
+// A request that fails twice in a row says less about the instance than about itself: whether the engine is there is
+// asked at once instead, and the request rests meanwhile.
+void Controller::State::instance_failed(InstanceRecord& i, RequestId request) {
+  const bool another = i.failed != request;
+  i.failed = request;
+  if (another) {
+    ++i.failures;
+    if (i.breaker == BreakerState::half_open || i.failures >= configuration->dispatch.failures_to_open) {
+      if (i.breaker != BreakerState::open) open_breaker(i);
+    }
   }
+  if (i.breaker != BreakerState::open) ask_probe(i, false);
 }
 
-void Controller::State::open_breaker(InstanceRecord& i, bool abort_unstarted) {
+void Controller::State::open_breaker(InstanceRecord& i) {
   const DispatchParameters& d = configuration->dispatch;
   i.breaker = BreakerState::open;
+  i.retrying = false;
   i.pause = i.pause == Duration{} ? d.breaker_pause : std::min(i.pause * 2, d.breaker_pause_max);
   i.retry_at = add(now, i.pause);
   wake(i, i.retry_at);
   record({.decision = Decision::breaker_opened, .instance = i.description.id, .count = i.failures});
   for (ModelId m : i.description.models) availability_changed(m);
-  if (abort_unstarted) abort_attempts(i, action::AbortWhy::instance_down, false);
 }
 
 void Controller::State::abort_attempts(InstanceRecord& i, action::AbortWhy why, bool streaming_too) {
@@ -152,7 +159,8 @@ void Controller::State::abort_attempts(InstanceRecord& i, action::AbortWhy why, 
   }
 }
 
-void Controller::State::ask_probe(InstanceRecord& i) {
+void Controller::State::ask_probe(InstanceRecord& i, bool retrying) {
+  i.retrying = i.retrying || retrying;
   if (i.probing) return;
   i.probing = true;
   emit(action::Probe{i.description.id});
@@ -162,6 +170,8 @@ void Controller::State::on(const event::ProbeAnswered& e) {
   InstanceRecord* i = instance(e.instance);
   if (!i) return;
   i->probing = false;
+  // One asked before the breaker opened says nothing new.
+  const bool pause_over = std::exchange(i->retrying, false);
 
   // It answered, or it is gone: either way nobody works on what we aborted long ago.
   bool reclaimed = false;
@@ -180,22 +190,23 @@ void Controller::State::on(const event::ProbeAnswered& e) {
     at = following;
   }
 
-  if (e.healthy) {
-    if (i->breaker == BreakerState::open) {
-      i->breaker = BreakerState::half_open;
-      i->stalled = false;
-      i->failures = 0;
-      i->retry_at = never;
-      record({.decision = Decision::breaker_half_opened, .instance = e.instance});
-      for (ModelId m : i->description.models) availability_changed(m);
-      serve(e.instance);
-    } else if (reclaimed) {
-      serve(e.instance);
-    }
+  if (!e.healthy) {
+    ++i->failures;
+    if (i->breaker != BreakerState::open || pause_over) open_breaker(*i);
+    abort_attempts(*i, action::AbortWhy::instance_down, false);
     return;
   }
-  ++i->failures;
-  open_breaker(*i, true);
+  if (i->breaker == BreakerState::open && pause_over) {
+    i->breaker = BreakerState::half_open;
+    i->stalled = false;
+    i->failures = 0;
+    i->retry_at = never;
+    record({.decision = Decision::breaker_half_opened, .instance = e.instance});
+    for (ModelId m : i->description.models) availability_changed(m);
+    serve(e.instance);
+  } else if (reclaimed) {
+    serve(e.instance);
+  }
 }
 
 // -- the stall watchdog (architecture, section 8)
@@ -245,18 +256,18 @@ void Controller::State::evaluate(InstanceRecord& i) {
     if (due <= now) {
       i.stalled = true;
       record({.decision = Decision::stalled, .instance = id, .count = ledger.account(id).slots});
-      open_breaker(i, false);
+      open_breaker(i);
       abort_attempts(i, action::AbortWhy::stalled, true);
     } else {
       next = std::min(next, due);
     }
   }
-  if (overdue) ask_probe(i);
+  if (overdue) ask_probe(i, false);
   if (i.breaker == BreakerState::open) {
     if (i.retry_at <= now) {
       i.retry_at = add(now, configuration->dispatch.breaker_pause_max);  // asked again if no answer comes
       i.probing = false;
-      ask_probe(i);
+      ask_probe(i, true);
     }
     next = std::min(next, i.retry_at);
   }

@@ -22,7 +22,8 @@ std::optional<RequestView> Controller::request(RequestId id, Instant) const {
                    .instance = r.instance,
                    .position = std::nullopt,
                    .tokens_ahead = std::nullopt,
-                   .wait = std::nullopt};
+                   .wait = std::nullopt,
+                   .rests_until = r.rests_until};
   if (r.node != OrderForest::none) {
     const auto ahead = s.models[r.request.model.index()].queue.ahead(s.forest, r.place, r.node);
     view.position = ahead.count;

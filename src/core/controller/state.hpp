@@ -34,6 +34,7 @@ struct RequestRecord {
   std::uint8_t failures = 0;          // attempts that failed; refusals do not count
   std::optional<InstanceId> instance; // of the newest attempt
   std::optional<InstanceId> avoid;    // where the last attempt failed: another one is tried first
+  Instant rests_until = Instant::min();  // queued, but not tried again before
   std::uint64_t sequence = 0;         // of arrival
   Tokens cost{0};                     // prompt and expected output, as queued
   Tokens charged{0};                  // to the tenant's token bucket
@@ -93,10 +94,13 @@ struct InstanceRecord {
   BreakerState breaker = BreakerState::closed;
   bool stalled = false;
   bool probing = false;        // a Probe was asked and not answered
-  int failures = 0;            // consecutive
+  bool retrying = false;       // that probe decides whether an open breaker lets a canary through
+  int failures = 0;            // since a whole answer; one request's own retries count once
+  std::optional<RequestId> failed;   // the last request it failed since a whole answer
+  std::optional<RequestId> refused;  // the last one it refused since it took one
   Duration pause{};            // of the breaker, doubled while it keeps failing
   Instant retry_at = never;    // open: when to probe
-  Instant hold_until = Instant::min();  // refused: no dispatch before
+  Instant hold_until = Instant::min();  // refused by the engine: no dispatch before
   std::optional<int> share;
   Instant share_until = never;
   Governor governor;
@@ -126,6 +130,7 @@ struct Controller::State {
   std::vector<InstanceRecord> instances;
   Ledger ledger;
   TimerHeap expiries;         // by request record
+  TimerHeap rests;            // by request record: ends of rests
   TimerHeap instance_timers;  // by instance
   std::vector<ModelId> changed_queues;  // those marked look_again
   Totals totals;
@@ -194,6 +199,7 @@ struct Controller::State {
   bool has_room(const InstanceRecord& i, Tokens kv) const;
   bool available(const InstanceRecord& i) const;
   bool may_use(const RequestRecord& r, const InstanceRecord& i) const;
+  bool resting(const RequestRecord& r) const { return now < r.rests_until; }
   int capacity(const InstanceRecord& i) const;
   void dispatch(Index index, InstanceRecord& i);
   Tokens expected_output(const RequestDescription& r) const;
@@ -207,7 +213,10 @@ struct Controller::State {
   void on(const event::Progress& e);
   void on(const event::Ended& e);
   void on(const event::SlotReleased& e);
-  void requeue_or_fail(Index index);
+  void instance_refused(InstanceRecord& i, RequestId request, std::optional<Duration> retry_after);
+  Duration rest_after(const RequestRecord& r, Duration base) const;
+  void requeue_or_fail(Index index, Duration base_rest);
+  void end_rests();
   void learn(const RequestRecord& r, const event::Ended& e);
   Duration oldest_unstarted(const InstanceRecord& i) const;
   void ask_abort(Index index, action::AbortWhy why);
@@ -229,10 +238,10 @@ struct Controller::State {
   void on(const event::Tick&) {}  // what is due was done before
   void link_models(InstanceId id, const std::vector<ModelId>& former, const std::vector<ModelId>& now_served);
   void availability_changed(ModelId id);
-  void instance_failed(InstanceRecord& i);
+  void instance_failed(InstanceRecord& i, RequestId request);
   void instance_worked(InstanceRecord& i);
   void close_breaker(InstanceRecord& i);
-  void open_breaker(InstanceRecord& i, bool abort_unstarted);
+  void open_breaker(InstanceRecord& i);
   void abort_attempts(InstanceRecord& i, action::AbortWhy why, bool streaming_too);
   void limit_changed(InstanceRecord& i, Governor::Change change);
   Duration stall_limit(const InstanceRecord& i) const;
@@ -240,7 +249,7 @@ struct Controller::State {
   void run_instance_timers();
   void evaluate(InstanceRecord& i);
   void watch_for_stall(InstanceRecord& i);
-  void ask_probe(InstanceRecord& i);
+  void ask_probe(InstanceRecord& i, bool retrying);
 };
 
 }  // namespace qlm

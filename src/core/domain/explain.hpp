@@ -45,6 +45,7 @@ struct ExplainRecord {
   std::int64_t count = 0;
   std::int64_t limit = 0;
   std::optional<WaitEstimate> wait;
+  Duration rest{};                     // requeued: before it is tried again
 };
 
 }  // namespace qlm

@@ -63,43 +63,143 @@ TEST(Retry, WhatIsUnknownCountsAsAfterTheFirstByte) {
   EXPECT_EQ(w.finished(a)->outcome, Outcome::failed);
 }
 
-TEST(Retry, TheOnlyInstanceIsTriedAgain) {
+TEST(Retry, TheOnlyInstanceIsTriedAgainAfterARest) {
   World w;
   w.join(1);
   const RequestId a = w.arrive();
   w.end(a, AttemptEnd::failed_before_byte);
   w.release(a);
+  w.advance(249ms);
+  EXPECT_EQ(w.attempt(a).attempt, Attempt{1});
+  w.advance(1ms);
   EXPECT_EQ(w.attempt(a).attempt, Attempt{2});
 }
 
 TEST(Retry, EndsAfterTheConfiguredNumberOfAttempts) {
   auto c = configuration();
-  c->dispatch.failures_to_open = 100;
+  c->dispatch.attempts_max = 3;
   World w(c);
   w.join(1);
   const RequestId a = w.arrive();
-  for (int k = 0; k < 4; ++k) {
+  for (const Duration rest : {250ms, 500ms, 0ms}) {
     w.end(a, AttemptEnd::failed_before_byte);
     w.release(a);
+    w.advance(rest);
   }
   ASSERT_TRUE(w.rejection(a));
   EXPECT_EQ(w.rejection(a)->reason, Reason::engine_failed);
   EXPECT_EQ(w.rejection(a)->outcome, Outcome::failed);
 }
 
-TEST(Retry, ABusyEngineIsLeftAloneForAWhileAndNothingIsHeldAgainstTheRequest) {
+TEST(Retry, OneThatAlwaysFailsDoesNotOpenABreaker) {
+  World w;
+  w.join(2);
+  const RequestId cursed = w.arrive();
+  while (!w.rejection(cursed)) {
+    w.end(cursed, AttemptEnd::failed_before_byte);
+    w.release(cursed);
+    EXPECT_EQ(w.controller.instances()[0].breaker, BreakerState::closed);
+    EXPECT_EQ(w.all<action::Probe>().size(), w.attempt(cursed).attempt.value) << "whether the engine is there is asked";
+    w.feed(event::ProbeAnswered{InstanceId{0}, true, ""});
+    w.advance(5s);
+  }
+  EXPECT_EQ(w.attempt(cursed).attempt, Attempt{4});
+  EXPECT_EQ(w.rejection(cursed)->reason, Reason::engine_failed);
+  w.complete(w.arrive());
+}
+
+TEST(Retry, OneThatAlwaysFailsIsNotTheCanaryForEver) {
+  World w;
+  w.join(1);
+  const RequestId cursed = w.arrive(), other = w.arrive();
+  w.feed(event::ProbeAnswered{InstanceId{0}, false, "refused"});
+  w.end(cursed, AttemptEnd::aborted);
+  w.release(cursed);
+  w.advance(1s);
+  w.feed(event::ProbeAnswered{InstanceId{0}, true, ""});
+  ASSERT_EQ(w.dispatched().back(), cursed.value);
+  w.end(cursed, AttemptEnd::failed_before_byte);
+  w.release(cursed);
+  w.advance(2s);
+  w.feed(event::ProbeAnswered{InstanceId{0}, true, ""});
+  ASSERT_EQ(w.dispatched().back(), cursed.value);
+  w.end(cursed, AttemptEnd::failed_before_byte);
+  w.release(cursed);
+  EXPECT_EQ(w.dispatched().back(), other.value) << "while the first one rests";
+  w.complete(other);
+  EXPECT_EQ(w.controller.instances()[0].breaker, BreakerState::closed);
+}
+
+TEST(Retry, OneAloneWaitsForADeadEngineToComeBack) {
+  World w;
+  w.join(1);
+  const RequestId a = w.arrive();
+  w.end(a, AttemptEnd::failed_before_byte);
+  w.release(a);
+  ASSERT_EQ(w.all<action::Probe>().size(), 1u);
+  for (int k = 0; k < 20; ++k) {
+    w.feed(event::ProbeAnswered{InstanceId{0}, false, "refused"});
+    w.advance(5s);
+  }
+  EXPECT_EQ(w.dispatched().size(), 1u);
+  w.feed(event::ProbeAnswered{InstanceId{0}, true, ""});
+  w.complete(a);
+  EXPECT_EQ(w.finished(a)->outcome, Outcome::completed);
+}
+
+TEST(Retry, ARefusedRequestRestsLongerEveryTimeAndOthersDoNotWaitForIt) {
   World w;
   w.join(4);
   const RequestId a = w.arrive();
-  for (int k = 0; k < 10; ++k) {
-    w.feed(event::Ended{.key = w.attempt(a), .end = AttemptEnd::refused, .retry_after = 2s});
+  std::vector<Duration> rests;
+  for (int k = 0; k < 6; ++k) {
+    const auto tried = w.attempt(a).attempt;
+    const Instant refused = w.now;
+    w.end(a, AttemptEnd::refused);
     w.release(a);
-    EXPECT_EQ(w.dispatched().size(), static_cast<std::size_t>(k) + 1);
-    w.advance(2s);
-    EXPECT_EQ(w.dispatched().size(), static_cast<std::size_t>(k) + 2);
+    EXPECT_EQ(w.attempt(a).attempt, tried);
+    w.complete(w.arrive());
+    while (w.attempt(a).attempt == tried) w.advance(100ms);
+    rests.push_back(w.now - refused);
   }
+  EXPECT_EQ(rests, (std::vector<Duration>{500ms, 1s, 2s, 4s, 4s, 4s}));
   EXPECT_FALSE(w.rejection(a));
   EXPECT_EQ(w.controller.instances()[0].breaker, BreakerState::closed);
+}
+
+TEST(Retry, TwoRefusedOneAfterTheOtherHoldTheirInstance) {
+  World w;
+  w.join(4);
+  const RequestId a = w.arrive(), b = w.arrive();
+  const auto refused = [&w](RequestId id) {
+    w.feed(event::Ended{.key = w.attempt(id), .end = AttemptEnd::refused, .retry_after = 2s});
+    w.release(id);
+  };
+  refused(a);
+  refused(b);
+  const RequestId c = w.arrive();
+  EXPECT_EQ(w.dispatched().size(), 2u);
+  w.advance(2s);
+  EXPECT_EQ(w.dispatched().size(), 5u);
+  w.complete(c);
+  refused(a);
+  w.arrive();
+  EXPECT_EQ(w.dispatched().size(), 6u) << "it took one since: nobody is held for the next refusal";
+}
+
+TEST(Retry, OneRefusedByEveryInstanceRestsInsteadOfGoingRound) {
+  World w;
+  w.join(1);
+  w.join(1);
+  const RequestId a = w.arrive();
+  for (int k = 0; k < 2; ++k) {
+    const AttemptKey key = w.attempt(a);
+    w.feed(event::SlotReleased{key});
+    w.feed(event::Ended{.key = key, .end = AttemptEnd::refused});
+  }
+  EXPECT_EQ(w.attempt(a).attempt, Attempt{2}) << "the second was asked at once";
+  w.advance(500ms);
+  EXPECT_EQ(w.attempt(a).attempt, Attempt{3});
 }
 
 TEST(Retry, AStaleEndOfAFormerAttemptChangesNothing) {
@@ -131,8 +231,10 @@ TEST(Breaker, OpensAfterConsecutiveFailuresProbesAndLetsOneCanaryThrough) {
   w.arrive();
   w.arrive();
   EXPECT_EQ(w.dispatched().size(), before);
+  w.feed(event::ProbeAnswered{InstanceId{0}, true, ""});
+  EXPECT_EQ(w.dispatched().size(), before) << "asked at its first failure: no news";
   w.advance(1s);
-  ASSERT_EQ(w.all<action::Probe>().size(), 1u);
+  ASSERT_EQ(w.all<action::Probe>().size(), 2u);
   w.feed(event::ProbeAnswered{InstanceId{0}, true, ""});
   EXPECT_EQ(w.dispatched().size(), before + 1) << "one canary";
   w.complete(RequestId{4});
@@ -164,10 +266,11 @@ TEST(Breaker, OpensForAnInstanceThatBeginsEveryAnswerAndEndsNone) {
   EXPECT_EQ(w.controller.instances()[0].breaker, BreakerState::closed);
   breaks_off(), breaks_off();
   ASSERT_EQ(w.controller.instances()[0].breaker, BreakerState::open);
+  const auto probes = w.all<action::Probe>().size();
   w.advance(1s);
-  EXPECT_EQ(w.all<action::Probe>().size(), 1u);
+  EXPECT_EQ(w.all<action::Probe>().size(), probes);
   w.advance(1s);
-  EXPECT_EQ(w.all<action::Probe>().size(), 2u);
+  EXPECT_EQ(w.all<action::Probe>().size(), probes + 1);
 }
 
 TEST(Breaker, ItsCanaryGoesBeforeOthersThatHaveRoom) {
@@ -175,6 +278,7 @@ TEST(Breaker, ItsCanaryGoesBeforeOthersThatHaveRoom) {
   const InstanceId sick = w.join(1), idle = w.join(100);
   w.feed(event::ProbeAnswered{sick, false, "refused"});
   EXPECT_EQ(w.where(w.arrive()), idle);
+  w.advance(1s);
   w.feed(event::ProbeAnswered{sick, true, ""});
   const RequestId canary = w.arrive();
   EXPECT_EQ(w.where(canary), sick);
