@@ -37,6 +37,7 @@ void NaiveController::passed(Instant now, const std::vector<Action>& actions, co
     }
   }
   for (const auto& [id, r] : requests_) REQUIRE(r.state != RequestState::queued || r.expires > now_);
+  settle_limits();
   nothing_overdue();
   nothing_left_undone();
   if (!actions.empty()) compare();  // otherwise the same as after the last event, but for the clock
@@ -49,6 +50,7 @@ void NaiveController::happened(const Event& event, const std::vector<Action>& ac
   Script script(actions);
   std::visit([&](const auto& e) { on(e, script); }, event);
   REQUIRE(script.done());
+  settle_limits();
   nothing_left_undone();
   compare();
 }

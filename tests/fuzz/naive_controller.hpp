@@ -160,6 +160,7 @@ class NaiveController {
 
   // -- the controller's own answers
   void take_limits();
+  void settle_limits();
   void compare() const;
   void compare_requests() const;
   void compare_instances() const;

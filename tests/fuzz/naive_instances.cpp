@@ -351,6 +351,11 @@ void NaiveController::take_limits() {
   }
 }
 
+// While something happened both the old limit and the new one were in force, for one part of it each.
+void NaiveController::settle_limits() {
+  for (Place& p : places_) p.limit_before = p.limit;
+}
+
 void NaiveController::compare() const {
   const std::string broken = controller_->check_invariants();
   if (!broken.empty()) std::fprintf(stderr, "%s\n", broken.c_str());
