@@ -4,7 +4,7 @@ import json
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
-from fleet import Qlm, get, wait_until
+from fleet import Qlm, get, post, wait_until
 from wire import Engine, Wire
 
 
@@ -175,6 +175,36 @@ class BadEngines(unittest.TestCase):
         self.assertEqual({each["breaker"] for each in instances}, {"closed"})
         wait_until(lambda: not any(e["in_flight"] for e in json.loads(get(self.qlm.admin + "/instances")[1])["instances"]),
                    "no slot is held")
+
+
+class WithoutFrame(unittest.TestCase):
+    """Answers in one piece that end by the connection's closing: nothing but their text tells whether they are whole."""
+
+    def ask(self, *reply):
+        engine = Engine("m", b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n", *reply)
+        self.addCleanup(engine.close)
+        with Qlm(config=f"instances:\n  - {{url: {engine.url}, engine: openai}}\n") as qlm:
+            qlm.wait_ready("m")
+            status, headers, body = post(qlm.url + "/v1/embeddings", {"model": "m", "input": "x"})
+        return status, headers, body, len(engine.posts)
+
+    def test_a_long_one_is_held_until_it_is_known_to_be_whole(self):
+        whole = json.dumps({"object": "list", "data": [{"index": 0, "embedding": [0.125] * 400_000}]}).encode()
+        self.assertGreater(len(whole), 2 * 2**20)
+        status, headers, body, tries = self.ask(whole)
+        self.assertEqual((status, tries), (200, 1))
+        self.assertEqual(int(headers["content-length"]), len(whole))
+        self.assertEqual(body, whole)
+
+        status, _, body, tries = self.ask(whole[:-1])
+        self.assertEqual((status, tries), (502, 4))
+        self.assertIn(NOT_JSON, json.loads(body)["error"]["message"])
+
+    def test_one_longer_than_can_be_held_fails_before_its_first_byte(self):
+        status, _, body, tries = self.ask(*[b" " * 2**20] * 65)
+        self.assertEqual((status, tries), (502, 4))
+        self.assertIn("the engine's answer is longer than 64 MiB and has neither a length nor chunks to tell its end",
+                      json.loads(body)["error"]["message"])
 
 
 if __name__ == "__main__":

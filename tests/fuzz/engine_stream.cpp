@@ -94,7 +94,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
 
   judge_stream(bytes, kind, endpoint, clean);
-  for (const int status : {200, 400, 503}) check(judge_body(endpoint, status, {}, bytes, clean), false);
+  for (const int status : {200, 400, 503}) check(judge_body(endpoint, status, {}, bytes, clean ? BodyEnd::framed : BodyEnd::cut), false);
   check(read_error(static_cast<int>(choice) * 3, {}, bytes));
   if (const auto error = find_error(bytes)) check(*error);
   for (const int status : {200, 404, 503}) probe_with(status, bytes);

@@ -12,6 +12,7 @@ namespace {
 constexpr std::int64_t progress_tokens = 16;
 constexpr Duration progress_interval = 100ms;
 constexpr std::size_t whole_limit = 1 << 20;   // a longer unstreamed answer is relayed as it comes
+constexpr std::size_t unframed_limit = 64 << 20;  // but where only its own text tells whether it is whole, it is held
 constexpr std::size_t error_limit = 1 << 20;
 constexpr std::size_t held_limit = 4 << 20;
 // llama.cpp learns that a client left when it next writes; until then the slot is not free.
@@ -74,6 +75,7 @@ void Relay::on_head(const http::ResponseHead& head) {
   if (status_ < 200 || status_ >= 300) reading_ = Reading::error;
   else if (!is_event_stream(fields_)) reading_ = Reading::whole;
   else reading_ = fold_wanted_ ? Reading::fold : Reading::stream;
+  framed_ = head.framing.kind != http::Framing::Kind::until_close;
   watch_whole();
 }
 
@@ -159,9 +161,19 @@ void Relay::read_whole(std::string_view bytes) {
   watch_whole();
   if (begun_) return sink_.reply_bytes(bytes);
   held_ += bytes;
-  if (held_.size() <= whole_limit) return;
+  if (held_.size() <= (framed_ ? whole_limit : unframed_limit)) return;
+  if (!framed_) return give_up_unframed();
   token_seen();
   begin();
+}
+
+void Relay::give_up_unframed() {
+  call_.reset();
+  RelayEnd end;
+  end.end = event::AttemptEnd::failed_before_byte;
+  end.error = engines::connection_error(fmt::format(
+      "the engine's answer is longer than {} MiB and has neither a length nor chunks to tell its end", unframed_limit >> 20));
+  over(std::move(end));
 }
 
 // Streams are the controller's to watch: it knows how fast the instance is. Of an answer in one piece it knows nothing.
@@ -242,7 +254,8 @@ void Relay::ended_whole(bool clean, const std::string& why) {
     }
     return over(std::move(end));
   }
-  engines::Outcome outcome = engines::judge_body(endpoint_, status_, fields_, held_, clean);
+  const engines::BodyEnd body_end = !clean ? engines::BodyEnd::cut : framed_ ? engines::BodyEnd::framed : engines::BodyEnd::by_close;
+  engines::Outcome outcome = engines::judge_body(endpoint_, status_, fields_, held_, body_end);
   end.usage = outcome.usage;
   if (outcome.kind == engines::Outcome::Kind::complete) {
     sink_.reply_whole(status_, fields_, std::move(held_));

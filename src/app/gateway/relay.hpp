@@ -63,6 +63,7 @@ class Relay final : net::ClientHandler {
   void read_events(std::string_view bytes);
   void relay_event(const http::SseEvent& event, engines::EventIs is);
   void read_whole(std::string_view bytes);
+  void give_up_unframed();
   void watch_whole();
   void begin();
   void token_seen();
@@ -86,6 +87,7 @@ class Relay final : net::ClientHandler {
 
   Reading reading_ = Reading::whole;
   int status_ = 0;
+  bool framed_ = true;  // HTTP tells the body's end
   http::Fields fields_;
   http::SseScanner scanner_;
   engines::StreamJudge judge_;

@@ -12,6 +12,8 @@ namespace {
 
 using openai::Endpoint;
 
+constexpr std::size_t large_body = 1 << 20;
+
 // One per thread, because a parser's buffers cost more than a chunk's parse and a thousand streams need them
 // in turn.
 json::Document& scratch() {
@@ -83,6 +85,14 @@ bool blank(std::string_view text) { return text.find_first_not_of(" \t\r\n") == 
 bool is_done(std::string_view data) {
   while (!data.empty() && data.back() == ' ') data.remove_suffix(1);
   return data == "[DONE]";
+}
+
+bool says_json(const http::Fields& fields) {
+  const std::string_view type = fields.find("Content-Type").value_or(std::string_view{});
+  const std::string_view media = type.substr(0, type.find_first_of("; "));
+  constexpr std::string_view json = "application/json", of_json = "+json";
+  return http::equals_ignoring_case(media, json) ||
+         (media.size() > of_json.size() && http::equals_ignoring_case(media.substr(media.size() - of_json.size()), of_json));
 }
 
 EngineError not_understood(std::string_view data) {
@@ -220,22 +230,24 @@ std::optional<EngineError> StreamJudge::missing(bool clean, std::string_view res
 }
 
 Outcome judge_body(Endpoint endpoint, int status, const http::Fields& fields, std::string_view body,
-                   bool clean) {
+                   BodyEnd end) {
   Outcome outcome;
   const auto failed = [&](EngineError error) {
     outcome.error = std::move(error);
     return outcome;
   };
   if (status < 200 || status >= 300) return failed(read_error(status, fields, body));
-  if (!clean) return failed(connection_error("the engine's answer was cut off"));
+  if (end == BodyEnd::cut) return failed(connection_error("the engine's answer was cut off"));
 
-  const auto document = scratch().parse(body);
+  json::Document own;  // what a huge body takes is given back
+  const auto document = (body.size() > large_body ? own : scratch()).parse(body);
   if (document) {
     if (auto error = find_error(*document, 502)) return failed(std::move(*error));
     outcome.usage = read_usage(*document);
   }
   if (endpoint != Endpoint::opaque && (!document || !document->is_object()))
     return failed(not_understood(body));
+  if (end == BodyEnd::by_close && !document && says_json(fields)) return failed(not_understood(body));
 
   if (endpoint == Endpoint::chat || endpoint == Endpoint::completions) {
     const auto choices = json::get<json::Array>(*document, "choices");

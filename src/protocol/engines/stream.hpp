@@ -77,8 +77,11 @@ class StreamJudge {
   std::optional<openai::Usage> usage_;
 };
 
+// How the body of an answer in one piece ended. By closing, HTTP cannot tell a whole body from one that was cut.
+enum class BodyEnd : std::uint8_t { framed, by_close, cut };
+
 // The same for an answer in one piece.
 Outcome judge_body(openai::Endpoint endpoint, int status, const http::Fields& fields, std::string_view body,
-                   bool clean);
+                   BodyEnd end);
 
 }  // namespace qlm::engines

@@ -288,20 +288,34 @@ TEST(BodyTruth, AWholeAnswerIsCompleteAndItsUsageIsRead) {
   const auto outcome = judge_body(
       Endpoint::chat, 200, {},
       R"({"choices":[{"index":0,"message":{"content":"x"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}})",
-      true);
+      BodyEnd::framed);
   EXPECT_EQ(outcome.kind, Kind::complete);
   EXPECT_EQ(outcome.finish_reason, "stop");
   EXPECT_EQ(outcome.usage->prompt, Tokens{1});
   EXPECT_EQ(judge_body(Endpoint::embeddings, 200, {},
-                       R"({"data":[],"usage":{"prompt_tokens":2,"total_tokens":2}})", true)
+                       R"({"data":[],"usage":{"prompt_tokens":2,"total_tokens":2}})", BodyEnd::framed)
                 .usage->prompt,
             Tokens{2});
-  EXPECT_EQ(judge_body(Endpoint::opaque, 200, {}, "RIFF....WAVE", true).kind, Kind::complete);
+  EXPECT_EQ(judge_body(Endpoint::opaque, 200, {}, "RIFF....WAVE", BodyEnd::framed).kind, Kind::complete);
+}
+
+TEST(BodyTruth, WhereOnlyClosingEndsABodyItsTextMustTellThatItIsWhole) {
+  const auto kind = [](Endpoint endpoint, std::string_view type, std::string_view body) {
+    http::Fields fields;
+    fields.add("Content-Type", type);
+    return judge_body(endpoint, 200, fields, body, BodyEnd::by_close).kind;
+  };
+  const auto failed = Kind::failed_before_content;
+  EXPECT_EQ(kind(Endpoint::opaque, "application/json; charset=utf-8", R"({"results":[1,2]})"), Kind::complete);
+  EXPECT_EQ(kind(Endpoint::opaque, "application/json; charset=utf-8", R"({"results":[1,)"), failed);
+  EXPECT_EQ(kind(Endpoint::opaque, "application/vnd.x+json", R"({"results":[1,)"), failed);
+  EXPECT_EQ(kind(Endpoint::embeddings, "text/plain", R"({"data":[)"), failed);
+  EXPECT_EQ(kind(Endpoint::opaque, "audio/wav", "RIFF....WAVE"), Kind::complete);  // cannot be told from half of it
 }
 
 TEST(BodyTruth, AnythingLessIsAFailure) {
   const auto kind = [](Endpoint endpoint, int status, std::string_view body, bool clean) {
-    const auto outcome = judge_body(endpoint, status, {}, body, clean);
+    const auto outcome = judge_body(endpoint, status, {}, body, clean ? BodyEnd::framed : BodyEnd::cut);
     EXPECT_EQ(outcome.error.has_value(), outcome.kind != Kind::complete);
     return outcome.kind;
   };
