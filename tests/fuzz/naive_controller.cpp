@@ -355,6 +355,7 @@ void NaiveController::on(const event::Ended& e, Script& script) {
     if (e.end != End::refused) ++r.failures;
     put_back(id, e.end == End::refused ? said : 250ms, script);
   }
+  dispatches(script);  // what the first ones let through: those that went before it may have waited for memory
 }
 
 // As often as there are instances to try, at once; from then on after a rest that doubles.
@@ -379,7 +380,6 @@ void NaiveController::put_back(std::uint64_t id, Duration rest, Script& script) 
   account(model(r.asked.model), -1);
   r.state = RequestState::queued;
   r.rests_until = add(now_, rest_after(r, rest));
-  dispatches(script);
 }
 
 // -- the order

@@ -375,11 +375,14 @@ void NaiveController::compare_requests() const {
             view->deadline == r.deadline);
     REQUIRE(view->attempt == r.attempt && view->instance == r.instance);
     REQUIRE(view->position.has_value() == (r.state == RequestState::queued));
+    const bool rests = r.state == RequestState::queued && r.rests_until > now_;
+    REQUIRE(rests ? view->rests_until == r.rests_until : view->rests_until <= now_);
     in_flight += r.state == RequestState::dispatched || r.state == RequestState::streaming;
     if (r.state != RequestState::queued && r.state != RequestState::persisting) continue;
     ++queued;
     bytes += r.asked.body;
     if (r.state == RequestState::queued) earliest = std::min(earliest, r.expires);
+    if (rests) earliest = std::min(earliest, r.rests_until);
   }
   const Totals told = controller_->totals();
   REQUIRE(told.queued == queued && told.queued_bytes == bytes && told.in_flight == in_flight &&
