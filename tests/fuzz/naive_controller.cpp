@@ -432,8 +432,10 @@ bool NaiveController::may_use(const Request& r, const Place& p) const {
          });
 }
 
+// Of a model: whether one that arrives now need not wait. What rests is in nobody's way.
 bool NaiveController::any_room(ModelId model) const {
-  if (!queue(model).empty()) return false;
+  const auto goes_first = [this](const Request* r) { return r->rests_until <= now_; };
+  if (std::ranges::any_of(queue(model), goes_first)) return false;
   return std::ranges::any_of(places_,
                              [&](const Place& p) { return serves(p, model) && has_room(p) && fits({}, p); });
 }

@@ -32,10 +32,16 @@ bool Controller::State::has_room(const InstanceRecord& i, Tokens kv) const {
          kv_usable * static_cast<double>(i.description.kv_capacity->count);
 }
 
+// For one that arrives now; what rests does not stand before it.
 bool Controller::State::any_room(ModelId id) const {
   if (id.index() >= models.size()) return false;
   const ModelRecord& m = models[id.index()];
-  if (!m.queue.empty()) return false;
+  if (m.queue.count() > static_cast<std::int64_t>(rests.size())) return false;
+  for (auto node = m.queue.first(forest); node != OrderForest::none;) {
+    const RequestRecord& r = requests[forest.payload(node)];
+    if (!resting(r)) return false;
+    node = m.queue.next(forest, r.place, node);
+  }
   return std::ranges::any_of(m.instances, [&](InstanceId i) { return has_room(instances[i.index()], Tokens{0}); });
 }
 

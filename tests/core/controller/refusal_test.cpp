@@ -171,6 +171,21 @@ TEST(Refusal, NeverWhileASlotIsFree) {
   EXPECT_FALSE(w.rejection(two));
 }
 
+TEST(Refusal, NeverForWhatOnlyRests) {
+  auto c = configuration();
+  c->tenants[0].limits.queued = 1;
+  World w(c);
+  w.join(1);
+  teach(w);
+  const RequestId cursed = w.arrive({.prompt = 100'000});
+  w.end(cursed, AttemptEnd::refused);
+  w.release(cursed);
+  const RequestId other = w.arrive({.service_class = 3, .streaming = false});
+  EXPECT_FALSE(w.rejection(other)) << "the instance is idle, and the first one rests";
+  EXPECT_FALSE(w.all<action::Admitted>().back().wait);
+  EXPECT_EQ(w.dispatched().back(), other.value);
+}
+
 TEST(Refusal, AnUnstreamedRequestIsNotKeptBeyondWhatProxiesEndure) {
   World w;
   w.join(1);
