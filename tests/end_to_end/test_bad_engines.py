@@ -1,11 +1,12 @@
 """Engines that answer garbage: what the client is told, streaming and not, and that they are given work again once they
 are well. Every case is two engines of its own, so that no breaker waits for another; all are asked at once."""
 import json
+import threading
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
 from fleet import Qlm, get, post, wait_until
-from wire import Engine, Wire
+from wire import HANG, Engine, Wire
 
 
 def answer(status, body, *lines):
@@ -175,6 +176,30 @@ class BadEngines(unittest.TestCase):
         self.assertEqual({each["breaker"] for each in instances}, {"closed"})
         wait_until(lambda: not any(e["in_flight"] for e in json.loads(get(self.qlm.admin + "/instances")[1])["instances"]),
                    "no slot is held")
+
+
+class Silent(unittest.TestCase):
+    def test_a_generic_engine_may_think_behind_its_head_but_not_in_its_answer(self):
+        whole = json.dumps({"object": "list", "data": [{"index": 0, "embedding": [0.5]}]}).encode()
+        head = (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(whole))
+        go_on = threading.Event()
+        engines = {"thinks": Engine("thinks", head, go_on, whole), "breaks off": Engine("breaks off", head, whole[:9], HANG)}
+        for engine in engines.values():
+            self.addCleanup(engine.close)
+        instances = "".join(f"  - {{url: {engine.url}, engine: openai}}\n" for engine in engines.values())
+        with Qlm(config="instances:\n" + instances) as qlm, ThreadPoolExecutor(2) as pool:
+            qlm.wait_ready(*engines)
+            answers = {}
+            for name, engine in engines.items():
+                answers[name] = pool.submit(post, qlm.url + "/v1/embeddings", {"model": name, "input": "x"})
+                wait_until(lambda e=engine: e.posts, "it is asked")
+            engines["breaks off"].reply = (head, whole)
+            self.assertEqual(answers["breaks off"].result()[::2], (200, whole))
+            self.assertEqual(len(engines["breaks off"].posts), 2)
+            # As long as that took the other has said nothing behind its head.
+            go_on.set()
+            self.assertEqual(answers["thinks"].result()[::2], (200, whole))
+            self.assertEqual(len(engines["thinks"].posts), 1)
 
 
 class WithoutFrame(unittest.TestCase):

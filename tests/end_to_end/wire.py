@@ -94,7 +94,7 @@ class Wire:
         self.close()
 
 
-HANG = object()  # in a reply: say nothing more, and keep the connection open
+HANG = object()  # in a reply: say nothing more, and keep the connection open; a threading.Event is waited for
 
 
 class Engine:
@@ -130,6 +130,8 @@ class Engine:
                 for part in self.reply:
                     if part is HANG:
                         connection.recv(1)
+                    elif isinstance(part, threading.Event):
+                        part.wait(PATIENCE)
                     else:
                         connection.sendall(part)
                 connection.shutdown(socket.SHUT_WR)

@@ -17,8 +17,10 @@ constexpr std::size_t error_limit = 1 << 20;
 constexpr std::size_t held_limit = 4 << 20;
 // llama.cpp learns that a client left when it next writes; until then the slot is not free.
 constexpr Duration llamacpp_notices = 100ms;
-// An answer in one piece is computed before its head is sent. What then falls silent is no engine thinking.
+// Most engines compute an answer in one piece before they send its head; what then falls silent is no engine thinking.
+// One that is not known may be, until the first byte.
 constexpr Duration whole_silence = 5s;
+constexpr Duration thinking_silence = 60s;
 
 bool is_event_stream(const http::Fields& fields) {
   const auto type = fields.find("Content-Type");
@@ -158,9 +160,9 @@ void Relay::report_progress() {
 
 void Relay::read_whole(std::string_view bytes) {
   if (bytes.empty()) return;
+  if (!begun_) held_ += bytes;
   watch_whole();
   if (begun_) return sink_.reply_bytes(bytes);
-  held_ += bytes;
   if (held_.size() <= (framed_ ? whole_limit : unframed_limit)) return;
   if (!framed_) return give_up_unframed();
   token_seen();
@@ -179,9 +181,11 @@ void Relay::give_up_unframed() {
 // Streams are the controller's to watch: it knows how fast the instance is. Of an answer in one piece it knows nothing.
 void Relay::watch_whole() {
   if (over_ || reading_ == Reading::stream || reading_ == Reading::fold) return;
-  whole_watch_.after(whole_silence, [this] {
+  const bool may_think = reading_ == Reading::whole && !upstream_->capabilities.head_with_answer && !begun_ && held_.empty();
+  const Duration silence = may_think ? thinking_silence : whole_silence;
+  whole_watch_.after(silence, [this, silence] {
     call_.reset();
-    answered(false, fmt::format("nothing more came for {:.0f} s", seconds(whole_silence)));
+    answered(false, fmt::format("nothing more came for {:.0f} s", seconds(silence)));
   });
 }
 

@@ -39,6 +39,7 @@ Capabilities capabilities(EngineKind kind) {
     case EngineKind::openai:
       c.done_marker =
           false;  // most send it; of an unknown engine a finish_reason and a clean end must be enough
+      c.head_with_answer = false;  // some say 200 at once, and compute then
       break;
     case EngineKind::vllm:
       c.metrics = c.kv_metrics = true;

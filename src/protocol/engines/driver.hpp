@@ -51,6 +51,7 @@ struct Capabilities {
   bool abort_on_disconnect = false;  // a running stream ends soon after its client left
   bool drops_queued_requests =
       false;  // so does a request still queued inside; if not, never let one queue there
+  bool head_with_answer = true;  // an answer in one piece is computed before its head is sent
   PriorityOrder priority = PriorityOrder::none;
   int sleep_level = 0;           // highest level it can be put to sleep at; 0: it cannot
   Duration idle_keep_alive{5s};  // closes idle connections after this: a pool must let go sooner

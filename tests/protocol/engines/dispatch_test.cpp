@@ -58,6 +58,9 @@ TEST(Dispatch, NothingMayQueueInAnEngineThatCannotDropIt) {
   EXPECT_FALSE(capabilities(EngineKind::llamacpp).drops_queued_requests);
   EXPECT_FALSE(capabilities(EngineKind::llamacpp_router).drops_queued_requests);
   EXPECT_TRUE(capabilities(EngineKind::vllm).drops_queued_requests);
+  // Silence between head and body is a lost answer, but where the head says nothing of the answer's being there.
+  EXPECT_TRUE(capabilities(EngineKind::vllm).head_with_answer);
+  EXPECT_FALSE(capabilities(EngineKind::openai).head_with_answer);
 }
 
 }  // namespace
