@@ -6,6 +6,7 @@
 #include "app/bench/run.hpp"
 #include "app/emulator/run.hpp"
 #include "app/gateway/run.hpp"
+#include "app/sim/run.hpp"
 
 namespace {
 
@@ -30,6 +31,7 @@ constexpr auto commands = std::to_array<Command>({
     {"emulate", qlm::emulator::run, "an emulated engine, for when no GPU is at hand"},
     {"bench", qlm::bench::run, "replay a trace against an OpenAI endpoint, or measure an engine"},
     {"workload", qlm::bench::workload_run, "write a trace of requests"},
+    {"sim", qlm::sim::run, "run the controller on a virtual clock over emulated engines, and compare policies"},
     {"version", version, "print the version"},
     {"help", help, "print this"},
 });

@@ -1,6 +1,7 @@
 // What the controller must know of the configuration. The shell builds it from the file; ids index the vectors.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -14,6 +15,7 @@
 namespace qlm {
 
 enum class Policy : std::uint8_t { fcfs, priority, edf, edf_expire, sjf, qlm };
+inline constexpr std::array all_policies = {Policy::fcfs, Policy::priority, Policy::edf, Policy::edf_expire, Policy::sjf, Policy::qlm};
 
 // At most `amount` at once, refilled evenly over `per`.
 struct RateLimit {

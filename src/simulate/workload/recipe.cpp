@@ -84,7 +84,9 @@ std::vector<Stream> w_b(const RecipeParameters& p) {
 
 std::vector<Stream> w_c(const RecipeParameters& p) {
   auto streams = three_classes(p, p.per_second * (1 - p.mega_share));
-  streams.push_back(stream("batch-2", p.models, "mega", Renewal{p.per_second * p.mega_share}));
+  for (const char* slo_class : {"interactive", "batch-1", "batch-2"}) {
+    streams.push_back(stream(slo_class, p.models, "mega", Renewal{p.per_second * p.mega_share / 3}));
+  }
   return streams;
 }
 

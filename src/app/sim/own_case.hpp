@@ -1,0 +1,21 @@
+// Anybody's own trace and fleet as a case: models, classes and instances of a configuration file, whose models name the
+// profile that an emulated engine follows.
+#pragma once
+
+#include <string>
+
+#include "base/result.hpp"
+#include "simulate/suite/cell.hpp"
+#include "simulate/workload/trace.hpp"
+
+namespace qlm::sim {
+
+struct OwnCase {
+  suite::Case of;
+  workload::Trace trace;
+  Policy policy = Policy::edf;  // the configuration's
+};
+// The error names the file and what is missing in it.
+Result<OwnCase> own_case(const std::string& trace_file, const std::string& configuration_file);
+
+}  // namespace qlm::sim

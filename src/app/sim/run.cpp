@@ -1,0 +1,246 @@
+#include "app/sim/run.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <fstream>
+#include <mutex>
+#include <sstream>
+#include <thread>
+
+#include "app/sim/own_case.hpp"
+#include "core/domain/names.hpp"
+#include "simulate/suite/suite_report.hpp"
+
+namespace qlm::sim {
+namespace {
+
+constexpr int failed = 1, wrong_usage = 2;
+
+struct Arguments {
+  std::string suite, trace, configuration, json;
+  std::string policies, loads, only, duration;
+  int seeds = 0;
+  std::uint64_t first_seed = 101;  // the first hundred are for tuning
+  unsigned jobs = 0;
+};
+
+std::string footer() {
+  std::string text = "Suites (--suite):\n";
+  for (const auto& s : suite::suite_names()) text += fmt::format("  {:<8} {}\n", s.name, s.description);
+  text += "\nPolicies (--policy, a list):\n ";
+  for (const Policy policy : all_policies) text += fmt::format(" {}", name(policy));
+  return text +
+         "\n\nLoad is the offered rate over the capacity, which is measured for each case: a backlog's requests over the time in\n"
+         "which it is served first come, first served. Seeds are paired: each policy sees the same arrivals. All arrivals\n"
+         "count; after the last one everything is served to its end.\n\n"
+         "Examples:\n"
+         "  qlm sim --suite smoke\n"
+         "  qlm sim --suite steady --case w_a --load 1.2,1.5 --json steady.json\n"
+         "  qlm workload --recipe w_a --rate 40 --duration 10m -o trace.csv\n"
+         "  qlm sim --trace trace.csv --config qlm.yaml --policy qlm,edf,fcfs\n\n"
+         "The configuration of --config must name a profile for each model (`prior: {profile: a100-80/mistral-7b}`): what an\n"
+         "emulated engine follows. Same arguments, same figures and digests, on every machine.\n"
+         "Exit codes: 0 done, 1 failed, 2 wrong usage, trace or configuration.";
+}
+
+Result<std::vector<Policy>> parse_policies(const std::string& text) {
+  std::vector<Policy> policies;
+  std::istringstream list(text);
+  for (std::string word; std::getline(list, word, ',');) {
+    const auto found = std::ranges::find_if(all_policies, [&](Policy p) { return name(p) == word; });
+    if (found == all_policies.end()) return fail(fmt::format("--policy: there is no policy '{}'", word));
+    policies.push_back(*found);
+  }
+  return policies;
+}
+
+Result<std::vector<double>> parse_loads(const std::string& text) {
+  std::vector<double> loads;
+  std::istringstream list(text);
+  for (std::string word; std::getline(list, word, ',');) {
+    char* end = nullptr;
+    const double load = std::strtod(word.c_str(), &end);
+    if (word.empty() || *end != '\0' || !(load > 0 && load <= 100)) return fail(fmt::format("--load: '{}' is no number above 0", word));
+    loads.push_back(load);
+  }
+  return loads;
+}
+
+// One simulation: its place in the results, and what it runs.
+struct Job {
+  std::size_t cell = 0;
+  std::size_t policy = 0;
+  const suite::Case* of = nullptr;
+};
+
+class Progress {
+ public:
+  Progress(std::string_view what, std::size_t all) : what_(what), all_(all), terminal_(isatty(STDERR_FILENO) != 0) {}
+  ~Progress() {
+    if (terminal_ && done_ > 0) fmt::print(stderr, "\n");
+  }
+  void one_done() {
+    const std::scoped_lock lock(mutex_);
+    ++done_;
+    if (terminal_) fmt::print(stderr, "\rqlm sim: {} {} of {} ", what_, done_, all_);
+    else if (done_ == all_ || done_ % std::max<std::size_t>(1, all_ / 10) == 0) fmt::print(stderr, "qlm sim: {} {} of {}\n", what_, done_, all_);
+  }
+
+ private:
+  std::string_view what_;
+  std::size_t all_, done_ = 0;
+  bool terminal_;
+  std::mutex mutex_;
+};
+
+template <class Work>
+void in_parallel(unsigned threads, std::size_t count, Work&& work) {
+  std::atomic<std::size_t> next = 0;
+  std::vector<std::jthread> pool;
+  for (unsigned t = 0; t < std::max(1u, threads); ++t) {
+    pool.emplace_back([&] {
+      for (std::size_t i = next++; i < count; i = next++) work(i);
+    });
+  }
+}
+
+std::vector<suite::CellResult> run_suite(const suite::Suite& s, unsigned threads, std::uint64_t first_seed) {
+  std::vector<double> capacities(s.cases.size());
+  {
+    Progress progress("measuring capacities,", s.cases.size());
+    in_parallel(threads, s.cases.size(), [&](std::size_t i) {
+      capacities[i] = suite::measured_capacity(s.cases[i], s.backlog);
+      progress.one_done();
+    });
+  }
+  std::vector<suite::CellResult> cells;
+  std::vector<Job> jobs;
+  for (std::size_t c = 0; c < s.cases.size(); ++c) {
+    for (const double load : s.loads) {
+      for (int seed = 0; seed < s.seeds; ++seed) {
+        for (std::size_t p = 0; p < s.policies.size(); ++p) jobs.push_back({cells.size(), p, &s.cases[c]});
+        suite::CellResult cell{s.cases[c].name, load, first_seed + static_cast<std::uint64_t>(seed), capacities[c], {}};
+        for (const Policy policy : s.policies) cell.policies.emplace_back(policy, suite::Figures{});
+        cells.push_back(std::move(cell));
+      }
+    }
+  }
+  // The longest first, so that the last to end is a short one.
+  std::ranges::stable_sort(jobs, std::greater<>{}, [&](const Job& job) { return cells[job.cell].load; });
+  Progress progress("simulations,", jobs.size());
+  in_parallel(threads, jobs.size(), [&](std::size_t i) {
+    suite::CellResult& cell = cells[jobs[i].cell];
+    const double rate = cell.load * cell.capacity;
+    const Duration duration = s.requests > 0 ? duration_from_seconds(2 * static_cast<double>(s.requests) / rate) : s.duration;
+    workload::Trace trace = jobs[i].of->arrivals(rate, duration, cell.seed);
+    if (s.requests > 0) trace.resize(std::min(trace.size(), static_cast<std::size_t>(s.requests)));
+    const auto arrivals = suite::to_arrivals(*jobs[i].of, trace).value();
+    auto& [policy, figures] = cell.policies[jobs[i].policy];
+    figures = suite::figures(*jobs[i].of, fleet::simulate(suite::fleet_spec(*jobs[i].of, policy), arrivals));
+    progress.one_done();
+  });
+  return cells;
+}
+
+std::vector<suite::CellResult> run_own(const OwnCase& own, const std::vector<Policy>& policies, unsigned threads) {
+  const auto arrivals = suite::to_arrivals(own.of, own.trace).value();
+  const double lasted = std::max(1e-9, seconds(own.trace.back().arrival - own.trace.front().arrival));
+  // The trace's own mix, all there at once.
+  suite::Case same = own.of;
+  same.arrivals = [&own](double, Duration, std::uint64_t) { return own.trace; };
+  const double capacity = suite::measured_capacity(same, 10'000);
+  suite::CellResult cell{own.of.name, static_cast<double>(own.trace.size()) / lasted / capacity, 0, capacity, {}};
+  for (const Policy policy : policies) cell.policies.emplace_back(policy, suite::Figures{});
+  Progress progress("simulations,", policies.size());
+  in_parallel(threads, policies.size(), [&](std::size_t i) {
+    auto& [policy, figures] = cell.policies[i];
+    figures = suite::figures(own.of, fleet::simulate(suite::fleet_spec(own.of, policy), arrivals));
+    progress.one_done();
+  });
+  return {cell};
+}
+
+int complain(const std::string& message) {
+  fmt::print(stderr, "qlm sim: {}\n", message);
+  return wrong_usage;
+}
+
+int report(const std::string& name, const std::vector<suite::CellResult>& cells, const std::string& json) {
+  if (json != "-") fmt::print("{}", suite::to_table(cells));
+  if (json.empty()) return 0;
+  const std::string text = suite::to_json(name, cells);
+  if (json == "-") {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    return std::fflush(stdout) == 0 ? 0 : failed;
+  }
+  std::ofstream file(json, std::ios::binary);
+  file << text;
+  file.close();
+  if (!file) {
+    fmt::print(stderr, "qlm sim: cannot write {}\n", json);
+    return failed;
+  }
+  return 0;
+}
+
+int execute(const Arguments& a) {
+  const unsigned threads = a.jobs > 0 ? a.jobs : std::max(1u, std::thread::hardware_concurrency());
+  const auto policies = parse_policies(a.policies);
+  if (!policies) return complain(policies.error().message);
+  if (a.suite.empty() == a.trace.empty()) return complain("give either --suite, or --trace and --config");
+  if (!a.trace.empty()) {
+    if (a.configuration.empty()) return complain("--trace needs --config: the fleet that serves it");
+    auto own = own_case(a.trace, a.configuration);
+    if (!own) return complain(own.error().message);
+    if (own->trace.empty()) return complain(a.trace + ": holds no request");
+    return report(a.trace, run_own(*own, policies->empty() ? std::vector{own->policy} : *policies, threads), a.json);
+  }
+  auto s = suite::suite(a.suite);
+  if (!s) return complain(s.error().message);
+  if (!policies->empty()) s->policies = *policies;
+  const auto loads = parse_loads(a.loads);
+  if (!loads) return complain(loads.error().message);
+  if (!loads->empty()) s->loads = *loads;
+  if (a.seeds > 0) s->seeds = a.seeds;
+  if (!a.duration.empty()) {
+    const auto duration = workload::parse_duration(a.duration);
+    if (!duration) return complain("--duration: " + duration.error().message);
+    s->duration = *duration;
+    s->requests = 0;
+  }
+  std::erase_if(s->cases, [&](const suite::Case& c) { return c.name.find(a.only) == std::string::npos; });
+  if (s->cases.empty()) return complain(fmt::format("--case: no case of {} has '{}' in its name", a.suite, a.only));
+  return report(a.suite, run_suite(*s, threads, a.first_seed), a.json);
+}
+
+}  // namespace
+
+int run(int argc, char** argv) {
+  Arguments a;
+  CLI::App app("Runs QLM's own controller on a virtual clock over emulated engines, under several policies.", "qlm sim");
+  app.add_option("--suite", a.suite, "a suite of cases, see below");
+  app.add_option("--trace", a.trace, "a trace of your own (see qlm workload)");
+  app.add_option("--config", a.configuration, "the configuration whose fleet serves it");
+  app.add_option("--policy", a.policies, "compared policies: qlm,edf,...; otherwise the suite's, or the configuration's");
+  app.add_option("--load", a.loads, "loads instead of the suite's: 0.8,1.2");
+  app.add_option("--case", a.only, "only cases with this in their name");
+  app.add_option("--duration", a.duration, "how long requests arrive, instead of the suite's (20m)");
+  app.add_option("--seeds", a.seeds, "how many seeds, instead of the suite's")->check(CLI::Range(1, 1000));
+  app.add_option("--first-seed", a.first_seed, "the first of them")->capture_default_str();
+  app.add_option("--jobs", a.jobs, "simulations at once; otherwise one a core")->check(CLI::Range(1, 1024));
+  app.add_option("--json", a.json, "a file for all figures, - for standard output instead of the table");
+  app.footer(footer());
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : wrong_usage;
+  }
+  return execute(a);
+}
+
+}  // namespace qlm::sim

@@ -1,0 +1,98 @@
+#include "simulate/suite/cell.hpp"
+
+#include <algorithm>
+#include <memory>
+
+namespace qlm::suite {
+
+Result<std::vector<fleet::Arrival>> to_arrivals(const Case& of, const workload::Trace& trace) {
+  std::vector<fleet::Arrival> arrivals;
+  arrivals.reserve(trace.size());
+  for (std::size_t i = 0; i < trace.size(); ++i) {
+    const workload::TraceRequest& from = trace[i];
+    const auto index_of = [](const auto& list, const std::string& name, auto&& name_of) {
+      return static_cast<std::size_t>(std::ranges::find(list, name, name_of) - list.begin());
+    };
+    const std::size_t model = from.model.empty() ? 0 : index_of(of.models, from.model, std::identity{});
+    const std::size_t of_class = from.slo_class.empty() ? of.default_class : index_of(of.classes, from.slo_class, &ServiceClass::name);
+    if (model >= of.models.size()) return fail("request " + std::to_string(i + 1) + " names the model '" + from.model + "', which no instance serves");
+    if (of_class >= of.classes.size()) return fail("request " + std::to_string(i + 1) + " names the class '" + from.slo_class + "', which is not configured");
+    fleet::Arrival to;
+    to.at = from.arrival;
+    to.model = ModelId{static_cast<std::uint32_t>(model)};
+    to.service_class = ClassId{static_cast<std::uint32_t>(of_class)};
+    to.prompt = from.prompt;
+    to.output = from.output;
+    arrivals.push_back(to);
+  }
+  return arrivals;
+}
+
+fleet::FleetSpec fleet_spec(const Case& of, Policy policy) {
+  auto configuration = std::make_shared<ControllerConfiguration>();
+  configuration->policy = policy;
+  configuration->classes = of.classes;
+  configuration->models = of.models;
+  configuration->tenants.resize(1);
+  configuration->limits.requests = std::int64_t{1} << 40;  // nothing is refused: late ones are served last
+  configuration->limits.bytes = Bytes{std::int64_t{1} << 60};
+  fleet::FleetSpec spec;
+  spec.configuration = configuration;
+  spec.instances = of.instances;
+  return spec;
+}
+
+double measured_capacity(const Case& of, std::int64_t backlog) {
+  // At a rate this high so many arrive within the first instants; what is drawn beyond is cut.
+  const double rate = 1e5;
+  workload::Trace trace = of.arrivals(rate, duration_from_seconds(2 * static_cast<double>(backlog) / rate), 0);
+  trace.resize(std::min(trace.size(), static_cast<std::size_t>(backlog)));
+  // Model by model, so that swaps are not what is measured.
+  std::ranges::stable_sort(trace, {}, [](const workload::TraceRequest& r) { return r.model; });
+  for (workload::TraceRequest& r : trace) r.arrival = Duration{};
+  const auto arrivals = to_arrivals(of, trace);
+  if (!arrivals || arrivals->empty()) return 0;
+  const fleet::FleetResult result = fleet::simulate(fleet_spec(of, Policy::fcfs), *arrivals);
+  return static_cast<double>(arrivals->size()) / seconds(result.ended);
+}
+
+bool counts_as_on_time(const report::RequestRecord& request, const ServiceClass& service_class) {
+  Slo slo = service_class.slo;
+  if (!slo.tpot) slo.tpot = served_tpot;
+  return report::on_time(request, slo);
+}
+
+double Figures::worst_class() const {
+  double worst = 1;
+  for (const auto& [name, attainment] : classes) worst = std::min(worst, attainment.share());
+  return worst;
+}
+
+Figures figures(const Case& of, const fleet::FleetResult& result) {
+  Figures f;
+  for (const ServiceClass& c : of.classes) f.classes[c.name];
+  double value_offered = 0, value_on_time = 0, tokens = 0, useful = 0;
+  for (const report::RequestRecord& r : result.requests) {
+    const ServiceClass& c = of.classes[r.slo_class];
+    const bool on_time = counts_as_on_time(r, c);
+    for (Attainment* a : {&f.all, &f.classes[c.name]}) {
+      ++a->offered;
+      a->on_time += on_time ? 1 : 0;
+    }
+    value_offered += c.value;
+    if (on_time) value_on_time += c.value;
+    if (r.outcome == report::Outcome::completed) tokens += static_cast<double>(r.received.count);
+    if (on_time) useful += static_cast<double>(r.received.count);
+    if (r.sent) f.largest_wait = std::max(f.largest_wait, *r.sent - r.arrival);
+  }
+  const double lasted = std::max(1e-9, seconds(result.ended));
+  f.value_attainment = value_offered > 0 ? value_on_time / value_offered : 1;
+  f.throughput_tokens_per_s = tokens / lasted;
+  f.useful_tokens_per_s = useful / lasted;
+  f.busy_share = seconds(result.busy) / (lasted * static_cast<double>(std::max<std::size_t>(1, of.instances.size())));
+  f.preemptions = result.preemptions;
+  f.digest = result.digest;
+  return f;
+}
+
+}  // namespace qlm::suite

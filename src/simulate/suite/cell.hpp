@@ -1,0 +1,80 @@
+// What a suite measures: cases (a fleet, its models and what is asked of them), each at several loads and with several
+// seeds, under several policies. A cell is one case at one load and seed; all policies see the same arrivals.
+//
+// Load is the offered rate over the measured capacity of the case: as many requests of its mix as a backlog holds, over
+// the time in which that backlog is served first come, first served.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "simulate/fleet/fleet.hpp"
+#include "simulate/workload/recipe.hpp"
+#include "simulate/workload/trace.hpp"
+
+namespace qlm::suite {
+
+struct Case {
+  std::string name;  // "w_a/a100-80/mistral-7b@2026"
+  std::vector<ServiceClass> classes;
+  std::size_t default_class = 0;     // of a request whose trace names none
+  std::vector<std::string> models;
+  std::vector<fleet::InstanceSpec> instances;
+  // What arrives in `duration` at a mean rate, all streams together.
+  std::function<workload::Trace(double per_second, Duration duration, std::uint64_t seed)> arrivals;
+};
+
+struct Suite {
+  std::string name;
+  std::vector<Case> cases;
+  std::vector<double> loads;
+  int seeds = 3;
+  Duration duration{};            // of arrivals; drained after
+  std::int64_t requests = 0;      // or so many of them, whatever time they take
+  std::int64_t backlog = 40'000;  // of the capacity measurement
+  std::vector<Policy> policies;
+};
+
+struct SuiteName {
+  std::string_view name, description;
+};
+std::vector<SuiteName> suite_names();
+Result<Suite> suite(std::string_view name);
+
+// The controller's ids are indices into the case's classes and models; a name that is not there is an error.
+Result<std::vector<fleet::Arrival>> to_arrivals(const Case& of, const workload::Trace& trace);
+
+// Requests a second.
+double measured_capacity(const Case& of, std::int64_t backlog);
+
+// One policy on one cell. Everything counts all arrivals: a request is on time when it was completed, its first token came
+// within the class's TTFT, and its mean gap between tokens was within the class's TPOT, or 200 ms where it has none.
+struct Attainment {
+  std::int64_t offered = 0, on_time = 0;
+  double share() const { return offered == 0 ? 1 : static_cast<double>(on_time) / static_cast<double>(offered); }
+};
+struct Figures {
+  Attainment all;
+  std::map<std::string, Attainment> classes;
+  double value_attainment = 0;         // value on time over value offered
+  double throughput_tokens_per_s = 0;  // generated, of completed requests, until the last was done
+  double useful_tokens_per_s = 0;      // of those on time
+  double busy_share = 0;               // of the instances' time, until the last was done
+  std::int64_t swaps = 0, evictions = 0, preemptions = 0;
+  Duration largest_wait{};             // of a request that was started
+  std::uint64_t digest = 0;
+  double worst_class() const;
+};
+inline constexpr Duration served_tpot = 200ms;
+
+bool counts_as_on_time(const report::RequestRecord& request, const ServiceClass& service_class);
+Figures figures(const Case& of, const fleet::FleetResult& result);
+fleet::FleetSpec fleet_spec(const Case& of, Policy policy);
+
+}  // namespace qlm::suite

@@ -1,0 +1,141 @@
+#include "simulate/suite/suite_report.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <functional>
+
+#include "core/domain/names.hpp"
+#include "simulate/report/escape.hpp"
+#include "simulate/report/text.hpp"
+
+namespace qlm::suite {
+namespace {
+
+constexpr double noise = 0.005;  // of attainment: what is within it is no loss
+
+std::uint64_t digest_of(const CellResult& cell) {
+  std::uint64_t digest = 0xcbf29ce484222325ULL;
+  for (const auto& [policy, f] : cell.policies) digest = (digest ^ f.digest) * 0x100000001b3ULL;
+  return digest;
+}
+
+std::string figures_json(const Figures& f) {
+  std::string classes;
+  for (const auto& [name, a] : f.classes) {
+    classes += fmt::format(R"({}{}:{{"offered":{},"attainment":{:.6f}}})", classes.empty() ? "" : ",", report::json_quoted(name),
+                           a.offered, a.share());
+  }
+  return fmt::format(
+      R"({{"offered":{},"attainment":{:.6f},"value_attainment":{:.6f},"worst_class_attainment":{:.6f},"classes":{{{}}},)"
+      R"("throughput_tokens_per_s":{:.2f},"useful_tokens_per_s":{:.2f},"swaps":{},"evictions":{},"preemptions":{},"busy_share":{:.6f},)"
+      R"("largest_wait_s":{:.3f},"digest":"{:016x}"}})",
+      f.all.offered, f.all.share(), f.value_attainment, f.worst_class(), classes, f.throughput_tokens_per_s, f.useful_tokens_per_s,
+      f.swaps, f.evictions, f.preemptions, f.busy_share, seconds(f.largest_wait), f.digest);
+}
+
+struct Estimate {
+  double mean = 0, half_width = 0;
+};
+// 97.5 % quantiles of Student's t by degrees of freedom.
+constexpr std::array<double, 9> t_quantiles = {12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262};
+
+Estimate estimate(const std::vector<double>& values) {
+  Estimate e;
+  for (const double v : values) e.mean += v / static_cast<double>(values.size());
+  if (values.size() < 2) return e;
+  double variance = 0;
+  for (const double v : values) variance += (v - e.mean) * (v - e.mean) / static_cast<double>(values.size() - 1);
+  const double t = t_quantiles[std::min(values.size() - 2, t_quantiles.size() - 1)];
+  e.half_width = t * std::sqrt(variance / static_cast<double>(values.size()));
+  return e;
+}
+
+// Cells of one case and load, over its seeds.
+struct Point {
+  std::string name;
+  double load = 0;
+  std::vector<const CellResult*> seeds;
+};
+std::vector<Point> points(const std::vector<CellResult>& cells) {
+  std::vector<Point> found;
+  for (const CellResult& cell : cells) {
+    const auto at = std::ranges::find_if(found, [&](const Point& p) { return p.name == cell.name && p.load == cell.load; });
+    if (at == found.end()) found.push_back({cell.name, cell.load, {&cell}});
+    else at->seeds.push_back(&cell);
+  }
+  return found;
+}
+
+Estimate over_seeds(const Point& point, std::size_t policy, const std::function<double(const Figures&)>& figure) {
+  std::vector<double> values;
+  for (const CellResult* cell : point.seeds) values.push_back(figure(cell->policies[policy].second));
+  return estimate(values);
+}
+
+std::string shown(const Estimate& e) {
+  return e.half_width > 0 ? fmt::format("{:.1f} ±{:.1f}", 100 * e.mean, 100 * e.half_width) : fmt::format("{:.1f}", 100 * e.mean);
+}
+
+}  // namespace
+
+std::string to_json(const std::string& suite_name, const std::vector<CellResult>& cells) {
+  std::string out = fmt::format(
+      R"({{"suite":{},"definitions":{{"attainment":"requests completed with the first token within the class's TTFT and a mean gap within its TPOT (200 ms without one), over all offered",)"
+      R"("value_attainment":"the same, weighted by class value","load":"offered rate over measured capacity","throughput_tokens_per_s":"output tokens of completed requests until the last was done",)"
+      R"("useful_tokens_per_s":"those of requests on time","busy_share":"of the instances' time until the last request was done"}},)"
+      "\n\"cells\":[",
+      report::json_quoted(suite_name));
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    const CellResult& cell = cells[i];
+    out += fmt::format("{}\n{{\"name\":{},\"load\":{},\"seed\":{},\"capacity_requests_per_s\":{:.4f},\"policies\":{{", i == 0 ? "" : ",",
+                       report::json_quoted(cell.name), cell.load, cell.seed, cell.capacity);
+    for (std::size_t p = 0; p < cell.policies.size(); ++p) {
+      out += fmt::format("{}{}:{}", p == 0 ? "" : ",", report::json_quoted(name(cell.policies[p].first)), figures_json(cell.policies[p].second));
+    }
+    out += fmt::format("}},\"digest\":\"{:016x}\"}}", digest_of(cell));
+  }
+  return out + "\n]}\n";
+}
+
+std::string to_table(const std::vector<CellResult>& cells) {
+  std::string out =
+      "On time: % of all offered requests completed with TTFT within their class's and a mean gap of at most 200 ms (or the class's TPOT);\n"
+      "± half the 95 % confidence interval over seeds. Useful: output tokens a second of requests on time.\n\n";
+  out += fmt::format("{:<30} {:>5}  {:<13} {:>12} {:>12} {:>12} {:>10} {:>7} {:>7} {:>7}\n", "case", "load", "policy", "on time", "by value",
+                     "worst class", "useful t/s", "busy", "swaps", "evicted");
+  std::string losing;
+  for (const Point& point : points(cells)) {
+    const auto& policies = point.seeds.front()->policies;
+    double best = 0, ours = -1;
+    std::string best_name;
+    for (std::size_t p = 0; p < policies.size(); ++p) {
+      const Policy policy = policies[p].first;
+      const Estimate by_value = over_seeds(point, p, [](const Figures& f) { return f.value_attainment; });
+      if (policy == Policy::qlm) {
+        ours = by_value.mean;
+      } else if (by_value.mean > best) {
+        best = by_value.mean;
+        best_name = name(policy);
+      }
+      out += fmt::format("{:<30} {:>5}  {:<13} {:>12} {:>12} {:>12} {:>10.0f} {:>6.1f}% {:>7.0f} {:>7.0f}\n", p == 0 ? point.name : "",
+                         p == 0 ? fmt::format("{}", point.load) : "", name(policy),
+                         shown(over_seeds(point, p, [](const Figures& f) { return f.all.share(); })), shown(by_value),
+                         shown(over_seeds(point, p, [](const Figures& f) { return f.worst_class(); })),
+                         over_seeds(point, p, [](const Figures& f) { return f.useful_tokens_per_s; }).mean,
+                         100 * over_seeds(point, p, [](const Figures& f) { return f.busy_share; }).mean,
+                         over_seeds(point, p, [](const Figures& f) { return static_cast<double>(f.swaps); }).mean,
+                         over_seeds(point, p, [](const Figures& f) { return static_cast<double>(f.evictions); }).mean);
+    }
+    if (ours >= 0 && ours < best - noise) {
+      losing += fmt::format("  {} at {}: {:.1f} under qlm, {:.1f} under {}\n", point.name, point.load, 100 * ours, 100 * best, best_name);
+    }
+  }
+  out += losing.empty() ? "\nNo cell in which another policy is more than 0.5 points better by value than qlm.\n"
+                        : "\nCells in which another policy is better by value:\n" + losing;
+  return out;
+}
+
+}  // namespace qlm::suite

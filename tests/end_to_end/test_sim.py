@@ -1,0 +1,96 @@
+"""`qlm sim` as it is used: a suite, a trace of one's own, and the mistakes a person makes."""
+import json
+import os
+import subprocess
+import tempfile
+import unittest
+
+from fleet import QLM
+
+CONFIG = """
+classes:
+  chat: {ttft: 2s, value: 5}
+  bulk: {e2e: 10min}
+default_class: chat
+models:
+  mistral-7b: {prior: {profile: a100-80/mistral-7b}}
+instances:
+  - {name: a, url: http://127.0.0.1:1}
+  - {name: b, url: http://127.0.0.1:2, max_in_flight: 8}
+policy: fcfs
+"""
+TRACE = "arrival_s,prompt_tokens,output_tokens,model,class\n" + "".join(
+    f"{k * 0.01:.2f},200,100,mistral-7b,{'chat' if k % 3 else 'bulk'}\n" for k in range(400))
+
+
+def sim(*arguments):
+    return subprocess.run([QLM, "sim", *arguments], capture_output=True, text=True, timeout=300, check=False)
+
+
+class Sim(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+
+    def file(self, name, text):
+        path = os.path.join(self.folder.name, name)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        return path
+
+    def test_a_suite_prints_a_table_and_writes_every_cell(self):
+        path = os.path.join(self.folder.name, "out.json")
+        ran = sim("--suite", "smoke", "--duration", "2m", "--load", "0.5,2", "--json", path)
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+        self.assertIn("worst class", ran.stdout)
+        with open(path, encoding="utf-8") as f:
+            written = json.load(f)
+        cells = {(c["name"], c["load"]): c for c in written["cells"]}
+        self.assertEqual(len(cells), 4)
+        for (_, load), cell in cells.items():
+            self.assertEqual(set(cell["policies"]), {"fcfs", "edf", "edf-expire", "sjf", "qlm"})
+            for figures in cell["policies"].values():
+                self.assertTrue(0 <= figures["attainment"] <= 1 and 0 < figures["busy_share"] <= 1)
+                self.assertEqual(sum(c["offered"] for c in figures["classes"].values()), figures["offered"])
+                if load == 0.5:
+                    self.assertGreater(figures["attainment"], 0.99)
+
+    def test_the_same_arguments_give_the_same_digests_and_other_seeds_others(self):
+        def digests(seed):
+            ran = sim("--suite", "smoke", "--duration", "1m", "--load", "1.2", "--first-seed", seed, "--json", "-")
+            return [c["digest"] for c in json.loads(ran.stdout)["cells"]]
+        self.assertEqual(digests("1"), digests("1"))
+        self.assertNotEqual(digests("1"), digests("2"))
+
+    def test_ones_own_trace_over_ones_own_fleet(self):
+        ran = sim("--trace", self.file("t.csv", TRACE), "--config", self.file("q.yaml", CONFIG), "--policy", "fcfs,edf", "--json", "-")
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+        cell, = json.loads(ran.stdout)["cells"]
+        self.assertEqual(set(cell["policies"]), {"fcfs", "edf"})
+        self.assertEqual(cell["policies"]["edf"]["offered"], 400)
+        self.assertEqual(cell["policies"]["edf"]["classes"]["chat"]["offered"], 266)
+
+    def test_mistakes_are_named(self):
+        trace, config = self.file("t.csv", TRACE), self.file("q.yaml", CONFIG)
+        for arguments, word in [
+            ([], "--suite"),
+            (["--suite", "smoky"], "smoke"),
+            (["--suite", "smoke", "--trace", trace], "--suite"),
+            (["--trace", trace], "--config"),
+            (["--trace", trace, "--config", config, "--policy", "fifo"], "fifo"),
+            (["--suite", "smoke", "--load", "0.5,often"], "often"),
+            (["--suite", "smoke", "--case", "w_z"], "w_z"),
+            (["--suite", "smoke", "--duration", "60"], "duration"),
+            (["--trace", trace, "--config", self.file("no.yaml", CONFIG.replace("prior: {profile: a100-80/mistral-7b}", "served_as: x"))], "prior.profile"),
+            (["--trace", trace, "--config", self.file("w.yaml", CONFIG.replace("a100-80/mistral-7b", "a100/mistral"))], "a100-80/mistral-7b"),
+            (["--trace", self.file("e.csv", TRACE.splitlines()[0] + "\n"), "--config", config], "no request"),
+            (["--trace", self.file("m.csv", TRACE.replace(",mistral-7b,", ",gpt,", 1)), "--config", config], "gpt"),
+        ]:
+            with self.subTest(arguments=arguments):
+                ran = sim(*arguments)
+                self.assertEqual(ran.returncode, 2, ran.stderr)
+                self.assertIn(word, ran.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,99 @@
+#include <gtest/gtest.h>
+
+#include "simulate/suite/cell.hpp"
+#include "simulate/suite/suite_report.hpp"
+
+namespace qlm::suite {
+namespace {
+
+Case small_case() {
+  Case c = suite("smoke")->cases.front();
+  c.instances.front().limits.max_num_seqs = 32;
+  return c;
+}
+
+report::RequestRecord served(Duration first_token, Duration gap) {
+  report::RequestRecord r;
+  r.outcome = report::Outcome::completed;
+  r.arrival = 100s;
+  r.sent = 100s;
+  r.first_token = r.arrival + first_token;
+  r.received = Tokens{11};
+  r.last_token = *r.first_token + gap * 10;
+  r.ended = r.last_token;
+  return r;
+}
+
+TEST(Suite, OnTimeMeansATokenInTimeAndThenAPaceThatServes) {
+  ServiceClass c;
+  c.slo.ttft = 20s;
+  EXPECT_TRUE(counts_as_on_time(served(20s, 200ms), c));
+  EXPECT_FALSE(counts_as_on_time(served(20s + 1ns, 200ms), c));
+  EXPECT_FALSE(counts_as_on_time(served(20s, 201ms), c)) << "started in time and then starved";
+  c.slo.tpot = 300ms;
+  EXPECT_TRUE(counts_as_on_time(served(20s, 250ms), c)) << "the class's own pace counts where it has one";
+  report::RequestRecord cut = served(1s, 10ms);
+  cut.outcome = report::Outcome::failed;
+  EXPECT_FALSE(counts_as_on_time(cut, c));
+}
+
+TEST(Suite, EveryArrivalIsInTheDenominatorAndValuesWeigh) {
+  Case c = small_case();
+  c.classes[0].value = 9;
+  fleet::FleetResult result;
+  result.requests = {served(1s, 1ms), served(25s, 1ms), report::RequestRecord{.slo_class = 1, .outcome = report::Outcome::refused}};
+  result.ended = 200s;
+  const Figures f = figures(c, result);
+  EXPECT_EQ(f.all.offered, 3);
+  EXPECT_EQ(f.all.on_time, 1);
+  EXPECT_DOUBLE_EQ(f.value_attainment, 9.0 / 19);
+  EXPECT_DOUBLE_EQ(f.classes.at("interactive").share(), 0.5);
+  EXPECT_EQ(f.worst_class(), 0);
+  EXPECT_DOUBLE_EQ(f.throughput_tokens_per_s, 22.0 / 200);
+  EXPECT_DOUBLE_EQ(f.useful_tokens_per_s, 11.0 / 200);
+}
+
+TEST(Suite, CapacityIsTheRateABacklogIsServedAt) {
+  const Case c = small_case();
+  const double capacity = measured_capacity(c, 1500);
+  // What arrives a little slower is served as it comes, a little faster piles up.
+  const auto ended = [&](double rate) {
+    const auto arrivals = to_arrivals(c, c.arrivals(rate, 100s, 7)).value();
+    return seconds(fleet::simulate(fleet_spec(c, Policy::fcfs), arrivals).ended);
+  };
+  EXPECT_LT(ended(0.8 * capacity), 110);
+  EXPECT_GT(ended(1.5 * capacity), 135);
+}
+
+TEST(Suite, ATraceThatNamesWhatIsNotThereIsRefused) {
+  const Case c = small_case();
+  EXPECT_FALSE(to_arrivals(c, {{.arrival = 0s, .model = "unheard-of", .slo_class = "interactive"}}));
+  EXPECT_FALSE(to_arrivals(c, {{.arrival = 0s, .model = c.models[0], .slo_class = "unheard-of"}}));
+  EXPECT_TRUE(to_arrivals(c, {{.arrival = 0s, .model = "", .slo_class = ""}}));
+}
+
+TEST(Suite, NamesAreKnownAndSoAreWrongOnes) {
+  for (const SuiteName& each : suite_names()) EXPECT_EQ(suite(each.name)->name, each.name);
+  EXPECT_NE(suite("smoky").error().message.find("smoke"), std::string::npos);
+}
+
+CellResult cell(double load, std::uint64_t seed, double qlm, double sjf) {
+  Figures ours, other;
+  ours.value_attainment = qlm;
+  other.value_attainment = sjf;
+  return {"w_a/x", load, seed, 10, {{Policy::sjf, other}, {Policy::qlm, ours}}};
+}
+
+TEST(SuiteReport, ALosingCellIsNamedAndNoiseIsNot) {
+  EXPECT_NE(to_table({cell(1.2, 1, 0.80, 0.90), cell(1.2, 2, 0.82, 0.92)}).find("w_a/x at 1.2: 81.0 under qlm, 91.0 under sjf"),
+            std::string::npos);
+  EXPECT_NE(to_table({cell(1.2, 1, 0.900, 0.904)}).find("No cell"), std::string::npos);
+}
+
+TEST(SuiteReport, SeedsOfOnePointAreMeanAndInterval) {
+  // Two values 0.8 and 0.9: mean 0.85, t(1) = 12.706, so 12.706 * 0.0707 / sqrt 2 = 0.635.
+  EXPECT_NE(to_table({cell(1, 1, 0.8, 0.5), cell(1, 2, 0.9, 0.5)}).find("85.0 ±63.5"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace qlm::suite
