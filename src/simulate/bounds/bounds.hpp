@@ -6,6 +6,9 @@
 // into the instances (fluid.hpp). Relaxed, so that it is above the true optimum: requests run in parts and on several
 // instances at once, swaps and loads are free, and the order prefill before decode is not kept.
 //
+// A run of finite length lends it the drain after its last arrival. ceiling.hpp has what is left without seeing lengths,
+// steady.hpp what several models leave each other in the long run.
+//
 // Pure, deterministic, and seconds for a hundred thousand requests.
 #pragma once
 
