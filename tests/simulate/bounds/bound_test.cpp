@@ -133,7 +133,7 @@ Case random_case(std::uint64_t seed, std::size_t instances) {
 TEST(Bound, NoScheduleFoundByTryingAllOfThemPassesIt) {
   int tight = 0, missed = 0, cases = 0;
   for (const std::size_t instances : {1, 2}) {
-    for (std::uint64_t seed = 1; seed <= (instances == 1 ? 1200 : 400); ++seed, ++cases) {
+    for (std::uint64_t seed = 1; seed <= (instances == 1 ? 600 : 200); ++seed, ++cases) {
       const Case made = random_case(seed * 2 + instances, instances);
       const auto n = static_cast<double>(made.requests.size());
       const int most = Exhaustive(made.requests, made.fleet).most();
