@@ -182,7 +182,7 @@ class LlamaRouter(Process):
 
 
 class Qlm(Process):
-    def __init__(self, *urls, config=None, flags=()):
+    def __init__(self, *urls, config=None, flags=(), **kwargs):
         self.folder = tempfile.TemporaryDirectory()
         arguments = [QLM, "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *flags]
         self.config_file = None
@@ -192,7 +192,7 @@ class Qlm(Process):
             arguments += ["--config", str(self.config_file)]
         else:
             arguments += urls
-        super().__init__(arguments, [r"OpenAI API on http://(\S+)", r"admin and metrics on http://(\S+)"], stream="stderr")
+        super().__init__(arguments, [r"OpenAI API on http://(\S+)", r"admin and metrics on http://(\S+)"], stream="stderr", **kwargs)
         self.address, self.admin_address = (m.group(1) for m in self.matches)
         self.url, self.admin = "http://" + self.address, "http://" + self.admin_address
         self.base_url = self.url + "/v1"

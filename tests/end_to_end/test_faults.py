@@ -231,6 +231,23 @@ class Leaving(unittest.TestCase):
                 self.assertGreater(len("".join(answer.result())), 0)
 
 
+class Limits(unittest.TestCase):
+    def test_no_more_connections_are_taken_than_open_files_allow(self):
+        few = 128
+        with Emulator() as engine, Qlm(engine.url, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (few, few))) as qlm:
+            self.assertTrue(any("128 open files are allowed, so at most 32 client connections are taken" in line for line in qlm.lines))
+            qlm.wait_ready("mistral-7b")
+            wires = [Wire(qlm.address) for _ in range(32)]
+            for wire in wires:
+                wire.send(b"GET /v1/models HTTP/1.1\r\nHost: q\r\n\r\n")
+                self.assertEqual(wire.answer().status, 200)
+            with Wire(qlm.address) as one_more:
+                answer = one_more.send(b"GET /v1/models HTTP/1.1\r\nHost: q\r\n\r\n").answer()
+            self.assertEqual((answer.status, answer.error["code"]), (503, "overloaded"))
+            for wire in wires:
+                wire.close()
+
+
 class Stopping(unittest.TestCase):
     def test_two_thousand_waiting_streams_and_a_reload_lose_nothing(self):
         count = 2000

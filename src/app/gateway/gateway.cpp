@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::string_view version = QLM_VERSION;
 constexpr Duration drain_look = 20ms;
+constexpr Duration say_again = 60s;     // of a want that lasts
 constexpr Duration last_words = 500ms;  // for refusals to leave, at the most
 
 // What the HTTP server says by itself of requests that it could not read.
@@ -90,9 +91,17 @@ struct Gateway::Parts {
   bool draining = false;
   Instant drain_until = never;
   Instant leave_at = never;  // after the last refusals were written
+  Instant say_descriptors = {};  // not before
   net::Loop::Task drained;
   net::Timer drain_timer;
   std::unique_ptr<net::HttpServer> server, admin;
+
+  void no_descriptors() {
+    if (loop.now() < say_descriptors) return;
+    say_descriptors = add(loop.now(), say_again);
+    say("no more files may be opened: requests wait instead of being sent to their engines; raise the limit of open files "
+        "(ulimit -n) or lower limits.connections");
+  }
 
   void perform(const Action& action) {
     if (const auto* probe = std::get_if<action::Probe>(&action)) return fleet.probe(probe->instance);
@@ -133,6 +142,7 @@ Result<std::unique_ptr<Gateway>> Gateway::start(net::Loop& loop, const config::C
   std::unique_ptr<Gateway> gateway(
       new Gateway(std::make_unique<Parts>(loop, configuration, std::move(*accounting), std::move(say))));
   Parts* parts = gateway->parts_.get();
+  parts->client->on_no_descriptors([parts] { parts->no_descriptors(); });
   parts->host.set_on_action([parts](const Action& action) { parts->perform(action); });
 
   auto server = net::HttpServer::listen(loop, address_of(configuration.listen), limits_of(configuration.limits),

@@ -14,6 +14,11 @@ constexpr int failures_to_be_down = 2;
 constexpr Duration retry_first = 250ms;
 constexpr Duration retry_longest = 2s;
 
+// Nothing was asked, so nothing was learned.
+bool ours_failed(const net::Fetched& answer) {
+  return !answer && answer.error().failure == net::ClientFailure::no_descriptors;
+}
+
 }  // namespace
 
 Fleet::Monitor::Monitor(Fleet& fleet, const config::Instance& configured)
@@ -23,7 +28,7 @@ Fleet::Monitor::Monitor(Fleet& fleet, const config::Instance& configured)
 
 void Fleet::Monitor::ask(const engines::EngineRequest& request, Then then) {
   call_ = ask_engine(fleet_.loop_, fleet_.client_, configured_, request,
-                     [then = std::move(then)](Result<net::WholeResponse> answer) mutable { then(answer); });
+                     [then = std::move(then)](const net::Fetched& answer) mutable { then(answer); });
 }
 
 std::optional<InstanceDescription> Fleet::Monitor::configure(const config::Instance& configured) {
@@ -42,7 +47,7 @@ void Fleet::Monitor::discover() {
 void Fleet::Monitor::next_question() {
   const auto question = probe_.next();
   if (!question) return discovered();
-  ask(*question, [this](const Result<net::WholeResponse>& answer) {
+  ask(*question, [this](const net::Fetched& answer) {
     if (answer) probe_.answered(answer->head.status, answer->head.fields, answer->body);
     else probe_.failed(answer.error().message);
     next_question();
@@ -130,7 +135,8 @@ void Fleet::Monitor::watch() {
 }
 
 void Fleet::Monitor::check_health() {
-  ask(engines::health_request(upstream_->kind), [this](const Result<net::WholeResponse>& answer) {
+  ask(engines::health_request(upstream_->kind), [this](const net::Fetched& answer) {
+    if (ours_failed(answer)) return timer_.after(retry_longest, [this] { check_health(); });
     if (!answer) return health_said(false, answer.error().message);
     const engines::Health health = engines::parse_health(upstream_->kind, answer->head.status, answer->body);
     health_said(health.readiness == engines::Readiness::ready, health.reason);
@@ -157,7 +163,7 @@ void Fleet::Monitor::health_said(bool healthy, const std::string& why) {
 void Fleet::Monitor::read_stats() {
   const auto question = engines::stats_request(upstream_->kind, upstream_->capabilities);
   if (!question) return watch();
-  ask(*question, [this](const Result<net::WholeResponse>& answer) {
+  ask(*question, [this](const net::Fetched& answer) {
     if (answer) {
       const auto read = engines::parse_stats(upstream_->kind, answer->head.status, answer->body);
       if (read && read->running && read->waiting) {
@@ -181,7 +187,8 @@ bool Fleet::Monitor::stalled() const {
 
 void Fleet::Monitor::canary() {
   if (upstream_->engine_names.empty()) return tell(true, {}), watch();
-  ask(engines::canary_request(upstream_->kind, upstream_->engine_names.begin()->second), [this](const Result<net::WholeResponse>& answer) {
+  ask(engines::canary_request(upstream_->kind, upstream_->engine_names.begin()->second), [this](const net::Fetched& answer) {
+    if (ours_failed(answer)) return timer_.after(retry_longest, [this] { check_health(); });
     const bool alive = answer && answer->head.status < 500;
     tell(alive, alive ? std::string() : answer ? fmt::format("a one-token request got status {}", answer->head.status) : answer.error().message);
     watch();

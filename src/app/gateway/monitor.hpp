@@ -30,7 +30,7 @@ class Fleet::Monitor {
   const std::map<ModelId, std::optional<Tokens>>& contexts() const { return contexts_; }
 
  private:
-  using Then = std::move_only_function<void(const Result<net::WholeResponse>&)>;
+  using Then = std::move_only_function<void(const net::Fetched&)>;
   void ask(const engines::EngineRequest& request, Then then);
 
   void discover();

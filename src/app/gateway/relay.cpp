@@ -35,6 +35,7 @@ bool is_llamacpp(engines::EngineKind kind) {
 std::string_view in_words(net::ClientFailure failure) {
   switch (failure) {
     case net::ClientFailure::connect: return "no connection";
+    case net::ClientFailure::no_descriptors: return "QLM may open no more connections";
     case net::ClientFailure::before_head: return "no answer";
     case net::ClientFailure::in_body: return "half an answer";
     case net::ClientFailure::malformed: return "not HTTP";
@@ -194,6 +195,12 @@ void Relay::watch_whole() {
 void Relay::on_complete() { answered(true, {}); }
 
 void Relay::on_failed(net::ClientFailure failure, const std::string& detail) {
+  if (failure == net::ClientFailure::no_descriptors) {  // it may be tried again once some are free, and the engine is none the worse
+    RelayEnd end;
+    end.end = event::AttemptEnd::refused;
+    end.error = engines::connection_error(std::string(in_words(failure)));
+    return over(std::move(end));
+  }
   answered(false, fmt::format("{}{}{}", in_words(failure), detail.empty() ? "" : ": ", detail));
 }
 

@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <csignal>
 #include <memory>
 #include <string>
@@ -17,6 +18,8 @@ namespace {
 
 enum Exit { drained = 0, cannot_start = 1, wrong_usage = 2, requests_lost = 3 };
 
+constexpr std::int64_t own_descriptors = 64;  // listeners, logs, probes, a look at the metrics
+
 void say(const std::string& line) { log::info(line); }
 
 struct Arguments {
@@ -28,6 +31,16 @@ struct Arguments {
 config::Loaded load(const Arguments& arguments) {
   return arguments.file.empty() ? config::defaults_for_urls(arguments.urls, arguments.overrides)
                                 : config::load(arguments.file, arguments.overrides);
+}
+
+// What the system allows decides: each request may take a connection on either side, beside what QLM needs for itself.
+void fit_to_descriptors(config::Configuration& configuration) {
+  const auto descriptors = static_cast<std::int64_t>(std::min<std::uint64_t>(net::raise_descriptor_limit(), 1 << 30));
+  const std::int64_t most = std::max<std::int64_t>(1, (descriptors - own_descriptors) / 2);
+  if (configuration.limits.connections <= most) return;
+  say(fmt::format("{} open files are allowed, so at most {} client connections are taken (limits.connections is {})", descriptors,
+                  most, configuration.limits.connections));
+  configuration.limits.connections = most;
 }
 
 void say_problems(const std::vector<config::Problem>& problems) {
@@ -87,12 +100,13 @@ class Server {
 
   void reload() {
     if (arguments_.file.empty()) return say("nothing to reload: there is no configuration file");
-    const auto next = load(arguments_);
+    auto next = load(arguments_);
     if (!next) {
       say_problems(next.error());
       gateway_->reload_failed();
       return say(fmt::format("{} is not used: the former configuration stays in force", arguments_.file));
     }
+    fit_to_descriptors(*next);
     if (const auto done = gateway_->reload(*next); !done) {
       return say(fmt::format("{} is not used: {}", arguments_.file, done.error().message));
     }
@@ -138,12 +152,7 @@ int run(int argc, char** argv) {
     for (const config::Problem& problem : configuration.error()) fmt::print(stderr, "{}\n", config::to_string(problem));
     return wrong_usage;
   }
-  const std::uint64_t descriptors = net::raise_descriptor_limit();
-  const auto wanted = static_cast<std::uint64_t>(configuration->limits.connections) * 2;
-  if (descriptors < wanted) {
-    say(fmt::format("{} descriptors are allowed: at most about {} requests at once (limits.connections is {})", descriptors,
-                    descriptors / 2, configuration->limits.connections));
-  }
+  fit_to_descriptors(*configuration);
   return Server(std::move(arguments), std::move(*configuration)).run();
 }
 

@@ -100,7 +100,7 @@ const Key limits_keys[] = {
     {"tenant_share", Kind::share, "25%",
      "of `queued` and `queued_bytes`, for any one tenant; 100% while the file names no tenant",
      into<&Limits::tenant_share>},
-    ranged({"connections", Kind::count, "20k", "client connections", into<&Limits::connections>}, 1, 1'000'000),
+    ranged({"connections", Kind::count, "20k", "client connections, as far as the limit of open files allows", into<&Limits::connections>}, 1, 1'000'000),
     {"stream_buffer", Kind::size, "1MiB", "read from an engine and not yet taken by one client", into<&Limits::stream_buffer>},
     {"stream_buffers", Kind::size, "1GiB", "the same, of all streams", into<&Limits::stream_buffers>},
     {"head_timeout", Kind::duration, "30s", "for the whole head of a request; then it is answered with 408", into<&Limits::head_timeout>},

@@ -1,9 +1,11 @@
 // How sockets come to be: accepting and connecting.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/ip/v6_only.hpp>
+#include <cerrno>
 #include <optional>
 #include <utility>
 
@@ -15,6 +17,18 @@ namespace qlm::net {
 namespace {
 
 constexpr Duration accept_pause = 100ms;  // when descriptors or memory ran out; connections wait in the kernel
+
+bool no_descriptors(const ErrorCode& error) {
+  return error == asio::error::no_descriptors || error == boost::system::errc::too_many_files_open_in_system;
+}
+
+// A resolver needs descriptors too, and does not say so when it gets none.
+bool no_descriptors_now() {
+  const int probe = ::dup(STDERR_FILENO);
+  if (probe < 0) return errno == EMFILE || errno == ENFILE;
+  ::close(probe);
+  return false;
+}
 
 class TcpListener final : public Listener {
  public:
@@ -52,8 +66,7 @@ class TcpListener final : public Listener {
     state->acceptor.async_accept([state](const ErrorCode& error, tcp::socket socket) {
       if (state->stopped) return;
       const Turn turn(state->loop);
-      if (error == asio::error::no_descriptors || error == asio::error::no_buffer_space ||
-          error == asio::error::no_memory || error == boost::system::errc::too_many_files_open_in_system) {
+      if (no_descriptors(error) || error == asio::error::no_buffer_space || error == asio::error::no_memory) {
         state->pause.after(accept_pause, [state] { accept(state); });
         return;
       }
@@ -122,14 +135,14 @@ class Dial : public std::enable_shared_from_this<Dial> {
   void start(Duration timeout) {
     limit_.after(timeout, [this] {
       const auto alive = shared_from_this();
-      end("timed out");
+      end("timed out", false);
     });
     if (const auto ip = numeric(address_.host)) return connect_to({tcp::endpoint(*ip, address_.port)});
     resolver_.async_resolve(address_.host, std::to_string(address_.port),
                             [self = shared_from_this()](const ErrorCode& error, const auto& found) {
                               if (!self->on_connect_) return;
                               const Turn turn(self->loop_);
-                              if (error) return self->end("cannot resolve: " + error.message());
+                              if (error) return self->end("cannot resolve: " + error.message(), no_descriptors_now());
                               std::vector<tcp::endpoint> endpoints;
                               for (const auto& entry : found) endpoints.push_back(entry.endpoint());
                               self->connect_to(std::move(endpoints));
@@ -150,14 +163,18 @@ class Dial : public std::enable_shared_from_this<Dial> {
                         [self = shared_from_this()](const ErrorCode& error, const tcp::endpoint&) {
                           if (!self->on_connect_) return;
                           const Turn turn(self->loop_);
-                          if (error) return self->end(error.message());
+                          // Nobody cancelled it: then there was no socket to connect.
+                          if (error == asio::error::operation_aborted) {
+                            return self->end("cannot open a socket", no_descriptors_now());
+                          }
+                          if (error) return self->end(error.message(), no_descriptors(error));
                           auto socket = adopt(self->loop_, std::move(self->socket_));
                           self->take_callback()(std::move(socket));
                         });
   }
 
-  void end(const std::string& reason) {
-    take_callback()(fail(fmt::format("connect to {}: {}", address_.text(), reason)));
+  void end(const std::string& reason, bool no_descriptors) {
+    take_callback()(std::unexpected(ConnectError{{fmt::format("connect to {}: {}", address_.text(), reason)}, no_descriptors}));
   }
 
   OnConnect take_callback() {

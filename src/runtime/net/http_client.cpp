@@ -74,6 +74,11 @@ class Pool {
     sweep_.cancel();
   }
 
+  void on_no_descriptors(std::function<void()> tell) { on_no_descriptors_ = std::move(tell); }
+  void tell_no_descriptors() const {
+    if (on_no_descriptors_ && !closed_) on_no_descriptors_();
+  }
+
  private:
   void sweep() {
     const Instant now = loop_.now();
@@ -93,6 +98,7 @@ class Pool {
   Timer sweep_;
   bool sweeping_ = false;
   bool closed_ = false;
+  std::function<void()> on_no_descriptors_;
 };
 
 std::string request_head(const Address& address, const ClientRequest& request) {
@@ -154,10 +160,12 @@ class Running final : public Socket::Handler, public std::enable_shared_from_thi
     reused_ = false;
     const Duration timeout = pool_->limits().connect_timeout;
     limit_.after(timeout, [this] { fail_with(ClientFailure::timed_out, "connecting took too long"); });
-    connecting_ = connect(pool_->loop(), address_, Duration::max(), [this](Result<std::shared_ptr<Socket>> socket) {
+    connecting_ = connect(pool_->loop(), address_, Duration::max(), [this](auto socket) {
       const auto alive = shared_from_this();
       if (socket) return speak(std::move(*socket));
-      fail_with(ClientFailure::connect, socket.error().message);
+      if (!socket.error().no_descriptors) return fail_with(ClientFailure::connect, socket.error().message);
+      pool_->tell_no_descriptors();
+      fail_with(ClientFailure::no_descriptors, socket.error().message);
     });
   }
 
@@ -307,6 +315,7 @@ class PoolingClient final : public HttpClient {
     pool_->loop().defer([running] { running->start(); });
     return std::make_unique<RunningCall>(std::move(running));
   }
+  void on_no_descriptors(std::function<void()> tell) override { pool_->on_no_descriptors(std::move(tell)); }
 
  private:
   std::shared_ptr<Pool> pool_;
@@ -320,7 +329,7 @@ class Fetching final : public ClientHandler, public std::enable_shared_from_this
       : body_limit_(body_limit), on_response_(std::move(on_response)), limit_(loop) {}
 
   void start(HttpClient& client, const Address& address, ClientRequest request, Duration timeout) {
-    limit_.after(timeout, [this] { end(fail("no whole response within the time allowed")); });
+    limit_.after(timeout, [this] { end(std::unexpected(FetchError{{"no whole response within the time allowed"}, {}})); });
     call_ = client.send(address, std::move(request), *this);
   }
   void cancel() {
@@ -334,16 +343,16 @@ class Fetching final : public ClientHandler, public std::enable_shared_from_this
   void on_body(std::string_view bytes) override {
     response_.body += bytes;
     if (std::ssize(response_.body) > body_limit_.count) {
-      end(fail(fmt::format("the body is longer than {} bytes", body_limit_.count)));
+      end(std::unexpected(FetchError{{fmt::format("the body is longer than {} bytes", body_limit_.count)}, {}}));
     }
   }
   void on_complete() override { end(std::move(response_)); }
   void on_failed(ClientFailure failure, const std::string& detail) override {
-    end(fail(fmt::format("{}: {}", name(failure), detail)));
+    end(std::unexpected(FetchError{{fmt::format("{}: {}", name(failure), detail)}, failure}));
   }
 
  private:
-  void end(Result<WholeResponse> result) {
+  void end(Fetched result) {
     const auto alive = shared_from_this();
     auto callback = std::exchange(on_response_, nullptr);
     cancel();
@@ -373,6 +382,7 @@ class FetchCall final : public Call {
 std::string_view name(ClientFailure failure) {
   switch (failure) {
     case ClientFailure::connect: return "connect";
+    case ClientFailure::no_descriptors: return "no_descriptors";
     case ClientFailure::before_head: return "before_head";
     case ClientFailure::in_body: return "in_body";
     case ClientFailure::malformed: return "malformed";

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,7 @@ struct ClientRequest {
 
 enum class ClientFailure {
   connect,         // nothing was sent
+  no_descriptors,  // nothing was sent, because no connection could be opened here: the far end is not to blame
   before_head,     // sent, then the connection ended or failed before a whole response head
   in_body,         // the body was cut: a chunked or counted body did not reach its end
   malformed,       // what came was not HTTP
@@ -67,6 +69,8 @@ class HttpClient {
   virtual ~HttpClient() = default;
   // A kept connection that dies before the first byte of an answer is replaced by a fresh one, once, silently.
   virtual std::unique_ptr<Call> send(const Address& address, ClientRequest request, ClientHandler& handler) = 0;
+  // Told at every failure for want of descriptors.
+  virtual void on_no_descriptors(std::function<void()> tell) = 0;
 };
 
 // The whole answer at once, for probes and tests. `body_limit` bounds it.
@@ -74,7 +78,11 @@ struct WholeResponse {
   http::ResponseHead head;
   std::string body;
 };
-using OnResponse = std::move_only_function<void(Result<WholeResponse>)>;
+struct FetchError : Error {
+  std::optional<ClientFailure> failure;  // nothing: it was too long, or took too long
+};
+using Fetched = Result<WholeResponse, FetchError>;
+using OnResponse = std::move_only_function<void(Fetched)>;
 std::unique_ptr<Call> fetch(Loop& loop, HttpClient& client, const Address& address, ClientRequest request,
                             Duration timeout, Bytes body_limit, OnResponse on_response);
 

@@ -76,7 +76,10 @@ class Connecting {
  public:
   virtual ~Connecting() = default;
 };
-using OnConnect = std::move_only_function<void(Result<std::shared_ptr<Socket>>)>;
+struct ConnectError : Error {
+  bool no_descriptors = false;  // this process, or its machine, may open no more: that says nothing of the far end
+};
+using OnConnect = std::move_only_function<void(Result<std::shared_ptr<Socket>, ConnectError>)>;
 std::unique_ptr<Connecting> connect(Loop& loop, const Address& address, Duration timeout, OnConnect on_connect);
 
 // Raises the limit of open descriptors as far as the system lets us; the limit now in force.

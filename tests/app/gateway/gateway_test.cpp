@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <string>
 
 #include "house.hpp"
@@ -20,6 +22,22 @@ struct Ear final : net::ClientHandler {
   int status = 0;
   std::string body;
   bool complete = false, failed = false;
+};
+
+// While it lives no file, socket or pipe can be opened; those that are open go on.
+class NoMoreDescriptors {
+ public:
+  NoMoreDescriptors() {
+    getrlimit(RLIMIT_NOFILE, &before_);
+    const rlimit none{3, before_.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &none);
+  }
+  ~NoMoreDescriptors() { setrlimit(RLIMIT_NOFILE, &before_); }
+  NoMoreDescriptors(const NoMoreDescriptors&) = delete;
+  NoMoreDescriptors& operator=(const NoMoreDescriptors&) = delete;
+
+ private:
+  rlimit before_{};
 };
 
 TEST(Gateway, RelaysAStreamAsTheVeryBytesThatCameButForTheUsageItAskedForItself) {
@@ -109,6 +127,37 @@ TEST(Gateway, KeepsAWaitingStreamAliveWithComments) {
   house.run_until([&] { return second.complete && first.complete; });
   EXPECT_TRUE(second.body.ends_with(role + delta("y") + finish + done)) << second.body;
   EXPECT_NE(second.body.find("x-qlm-instance=engine-0"), std::string::npos);
+}
+
+TEST(Gateway, WantOfDescriptorsIsNobodysFailureAndSaidOnce) {
+  net::Loop loop;
+  FakeEngine engine(loop, [](const std::shared_ptr<net::Exchange>& exchange) {
+    if (exchange->body()->find("wait") == std::string::npos) streams({delta("a"), finish, usage, done})(exchange);
+  });
+  House house({&engine}, loop);
+  Ear first, second;
+  auto holder = house.begin(R"({"model":"tiny","stream":true,"messages":[{"role":"user","content":"wait"}]})", first);
+  house.run_until([&] { return engine.bodies.size() == 1; });
+  const auto waiting = house.begin(streamed, second);
+  house.run_until([&] { return house.get("/v1/queue").body.find(R"("queued":1)") != std::string::npos; });
+  const auto words = [&] {
+    return std::count_if(house.said.begin(), house.said.end(), [](const std::string& line) { return line.starts_with("no more files may be opened"); });
+  };
+  {
+    const NoMoreDescriptors from_here;
+    holder.reset();  // its connection to the engine is cut, so the next needs one of its own
+    house.run_until([&] { return words() > 0; });
+    net::Timer pause(loop);
+    bool tried_again = false;
+    pause.after(600ms, [&] { tried_again = true; });  // the rest of a refused request is 500 ms
+    house.run_until([&] { return tried_again; });
+    EXPECT_FALSE(second.failed);
+  }
+  house.run_until([&] { return second.complete; });
+  EXPECT_EQ(second.body, delta("a") + finish + done);
+  EXPECT_EQ(words(), 1);
+  EXPECT_NE(house.get("/instances", true).body.find(R"("breaker":"closed")"), std::string::npos);
+  for (const std::string& line : house.said) EXPECT_EQ(line.find("is down"), std::string::npos) << line;
 }
 
 TEST(Gateway, HandsOnWhatTheEngineSaysOfAWrongRequest) {

@@ -1,3 +1,5 @@
+#include <sys/resource.h>
+
 #include "fixture.hpp"
 
 namespace qlm::net {
@@ -222,6 +224,23 @@ TEST_F(ClientTest, RefusedConnectionsAreTold) {
   EXPECT_EQ(record.failure, ClientFailure::connect);
   EXPECT_TRUE(record.detail.ends_with("Connection refused")) << record.detail;
   EXPECT_EQ(record.sent, 0);
+}
+
+TEST_F(ClientTest, WantOfDescriptorsIsNotTheFarEndsFailure) {
+  int told = 0;
+  client->on_no_descriptors([&] { ++told; });
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit none{3, before.rlim_max};
+  for (const std::string host : {"127.0.0.1", "localhost"}) {
+    Record record;
+    setrlimit(RLIMIT_NOFILE, &none);
+    auto call = client->send({host, engine.address().port}, {}, record);
+    until([&] { return record.ends == 1; });
+    setrlimit(RLIMIT_NOFILE, &before);
+    EXPECT_EQ(record.failure, ClientFailure::no_descriptors) << host << ": " << record.detail;
+  }
+  EXPECT_EQ(told, 2);
 }
 
 TEST_F(ClientTest, CutAndBrokenAnswersAreToldApart) {
