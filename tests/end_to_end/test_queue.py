@@ -1,16 +1,18 @@
 """Waiting, refusing, failing over, reloading and draining, with real processes."""
+import contextlib
 import http.client
 import json
 import os
 import re
 import signal
 import socket
+import subprocess
 import tempfile
 import threading
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
-from fleet import Emulator, Qlm, get, metrics, post, sse_events, total, wait_until
+from fleet import PATIENCE, QLM, Emulator, Qlm, get, metrics, post, sse_events, total, wait_until
 
 BODY = {"model": "mistral-7b", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 16, "ignore_eos": True}
 
@@ -192,6 +194,84 @@ class Operating(unittest.TestCase):
             with open(log, encoding="utf-8") as f:
                 self.assertEqual([json.loads(line)["reason"] for line in f], ["draining"] * 3)
             qlm.popen.stdin.close()
+
+    def test_told_twice_to_stop_it_stops_at_once(self):
+        with Emulator() as engine:
+            qlm = Qlm(config=config(engine, extra="drain_timeout: 1h\n", options=", max_in_flight: 1")).wait_ready("mistral-7b")
+            with ThreadPoolExecutor(2) as pool:
+                running = pool.submit(ask, qlm, stream=True, max_tokens=8000)
+                wait_until(lambda: total(engine.metrics(), "vllm:num_requests_running") == 1, "one runs")
+                waiting = pool.submit(ask, qlm)
+                wait_until(lambda: total(qlm.metrics(), "qlm_queue_requests") == 1, "one waits")
+                qlm.signal(signal.SIGTERM)
+                wait_until(lambda: any("draining for at most 3600 s" in line for line in qlm.lines), "it drains")
+                self.assertFalse(running.done() or waiting.done())
+                self.assertEqual(qlm.stop(), 3)
+                self.assertEqual((waiting.result()[0], json.loads(waiting.result()[2])["error"]["code"]), (503, "draining"))
+                self.assertIn(b'"draining"', running.result()[2])
+            self.assertTrue(any("told twice" in line for line in qlm.lines), qlm.lines)
+            qlm.popen.stdin.close()
+
+    def test_a_reload_moves_the_access_log_and_opens_it_again(self):
+        with tempfile.TemporaryDirectory() as folder, Emulator("--speed", "20") as engine:
+            def in_force(path):
+                return config(engine, extra=f"log: {{access: {path}}}\n")
+
+            def lines(name):
+                with contextlib.suppress(FileNotFoundError), open(os.path.join(folder, name), encoding="utf-8") as f:
+                    return len(f.readlines())
+                return None
+
+            def reload(path, said):
+                before = sum(said in line for line in qlm.lines)
+                qlm.config_file.write_text(in_force(path))
+                qlm.signal(signal.SIGHUP)
+                wait_until(lambda: sum(said in line for line in qlm.lines) > before, said)
+
+            first, second, nowhere = (os.path.join(folder, name) for name in ("first", "second", "none/where"))
+            with Qlm(config=in_force(first)) as qlm:
+                qlm.wait_ready("mistral-7b")
+                ask(qlm)
+                wait_until(lambda: lines("first") == 1, "it is logged")
+                reload(second, "is in force")
+                ask(qlm)
+                wait_until(lambda: lines("second") == 1, "the new file is written")
+                os.rename(second, second + ".1")
+                reload(second, "is in force")
+                ask(qlm)
+                wait_until(lambda: lines("second") == 1, "the renamed file is left")
+                reload(nowhere, f"access log {nowhere}: No such file or directory; requests are logged where they were")
+                ask(qlm)
+                wait_until(lambda: lines("second") == 2, "the former file goes on")
+                reload("off", "is in force")
+                ask(qlm)
+                reload(second, "is in force")
+                ask(qlm)
+                wait_until(lambda: lines("second") == 3, "off, and on again")
+            self.assertEqual((lines("first"), lines("second.1")), (1, 1))
+
+    def test_check_tries_what_serving_would_need(self):
+        with tempfile.TemporaryDirectory() as folder, Emulator() as engine:
+            file, keys = os.path.join(folder, "qlm.yaml"), os.path.join(folder, "keys")
+            with open(keys, "w", encoding="utf-8") as f:
+                f.write("sk-1\n")
+
+            def check(text):
+                with open(file, "w", encoding="utf-8") as f:
+                    f.write(config(engine, extra=text))
+                done = subprocess.run([QLM, "check", "--offline", file], capture_output=True, text=True, timeout=PATIENCE)
+                return done.returncode, done.stdout
+
+            tenants = "tenants: {a: {keys_file: keys}}\n"
+            os.chmod(keys, 0o644)
+            code, said = check(tenants + f"log: {{access: {folder}/access.log}}\n")
+            self.assertEqual(code, 0)
+            self.assertIn(f"warning: tenants.a.keys_file: {keys} is open to every user", said)
+            os.chmod(keys, 0o600)
+            self.assertNotIn("warning", check(tenants)[1])
+            self.assertFalse(os.path.exists(f"{folder}/access.log"), "looking creates nothing")
+            code, said = check(f"log: {{access: {folder}/none/access.log}}\n")
+            self.assertEqual((code, said), (1, f"{file}: log.access: access log {folder}/none/access.log: No such file or directory\n1 problem\n"))
 
     def test_new_terms_for_an_instance_touch_nothing_that_runs_there(self):
         with Emulator("--speed", "4") as engine, Qlm(config=config(engine, options=", max_in_flight: 1")) as qlm:

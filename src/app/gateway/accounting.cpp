@@ -20,22 +20,27 @@ std::string_view state_of(const InstanceView& instance, bool up) {
 
 Result<std::unique_ptr<Accounting>> Accounting::open(const std::string& target, std::string_view version) {
   std::unique_ptr<Accounting> made(new Accounting(version));
-  if (!target.empty()) {
+  if (const auto open = made->log_to(target); !open) return std::unexpected(open.error());
+  return made;
+}
+
+Result<void> Accounting::log_to(const std::string& target) {
+  if (target.empty()) {
+    access_log_.reset();
+  } else if (access_log_) {
+    if (const auto again = access_log_->reopen(target); !again) return again;
+  } else {
     auto log = observe::AccessLog::open(target);
     if (!log) return std::unexpected(log.error());
-    made->access_log_ = std::move(*log);
+    access_log_ = std::move(*log);
   }
-  return made;
+  target_ = target;
+  return {};
 }
 
 void Accounting::finished(const observe::RequestRecord& record) {
   metrics_.request_finished(record);
   if (access_log_) access_log_->write(record);
-}
-
-void Accounting::reloaded(bool good, UnixTime at) {
-  metrics_.config_reloaded(good, at);
-  if (access_log_) access_log_->reopen();  // SIGHUP is also how log files are rotated
 }
 
 std::string Accounting::metrics_text(const Controller& controller, const Registry& registry, const Fleet& fleet,

@@ -22,12 +22,17 @@ class Accounting {
   void finished(const observe::RequestRecord& record);
   void request_resided(Duration residence) { metrics_.request_resided(residence); }
   void chunk_resided(Duration residence) { metrics_.chunk_resided(residence); }
-  void reloaded(bool good, UnixTime at);
+  void reloaded(bool good, UnixTime at) { metrics_.config_reloaded(good, at); }
+  // Goes on at `target`, also where that is the present one: SIGHUP is how log files are rotated, too. Keeps the present
+  // one where it cannot.
+  Result<void> log_to(const std::string& target);
+  Result<void> log_again() { return log_to(target_); }
   std::string metrics_text(const Controller& controller, const Registry& registry, const Fleet& fleet, Instant now) const;
 
  private:
   explicit Accounting(std::string_view version) : metrics_(version) {}
   observe::Metrics metrics_;
+  std::string target_;
   std::unique_ptr<observe::AccessLog> access_log_;
 };
 

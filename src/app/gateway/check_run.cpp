@@ -8,6 +8,7 @@
 
 #include "app/gateway/ask_engine.hpp"
 #include "app/gateway/run.hpp"
+#include "runtime/observe/access_log.hpp"
 
 namespace qlm::gateway {
 namespace {
@@ -65,7 +66,7 @@ int check_run(int argc, char** argv) {
   std::string file;
   bool offline = false;
   CLI::App app{"Reads a configuration and says everything that is wrong with it: line, column, key, what was expected and the\n"
-               "nearest right key. Then asks the engines it names what they are and shows what they said; one that does not\n"
+               "nearest right key. Warns of what is no mistake and still may not be meant. Then asks the engines it names what they are and shows what they said; one that does not\n"
                "answer is shown, and is no error: it may come later.\n\n"
                "Exit codes: 0 good, 1 problems found, 2 wrong usage."};
   app.name("qlm check");
@@ -82,6 +83,11 @@ int check_run(int argc, char** argv) {
     fmt::print("{} problem{}\n", loaded.error().size(), loaded.error().size() == 1 ? "" : "s");
     return problems;
   }
+  if (const auto log = observe::AccessLog::try_open(loaded->log.access); !loaded->log.access.empty() && !log) {
+    fmt::print("{}: log.access: {}\n1 problem\n", file, log.error().message);
+    return problems;
+  }
+  for (const std::string& warning : config::warnings(*loaded)) fmt::print("{}: warning: {}\n", file, warning);
   fmt::print("{} is good: {} instances, {} models, {} classes, {} tenants; listens on {}, admin on {}\n", file,
              loaded->instances.size(), loaded->models.size(), loaded->classes.size(), loaded->tenants.size(),
              config::to_string(loaded->listen), config::to_string(loaded->admin));

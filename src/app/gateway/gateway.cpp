@@ -182,11 +182,17 @@ Result<void> Gateway::reload(const config::Configuration& next) {
   parts_->door.apply(next);
   parts_->server->set_limits(limits_of(next.limits));
   parts_->accounting->reloaded(true, parts_->loop.wall());
+  if (const auto open = parts_->accounting->log_to(next.log.access); !open) {
+    parts_->say("reload: " + open.error().message + "; requests are logged where they were");
+  }
   for (const std::string& each : changes.changed) parts_->say("reload: " + each);
   return {};
 }
 
-void Gateway::reload_failed() { parts_->accounting->reloaded(false, parts_->loop.wall()); }
+void Gateway::reload_failed() {
+  parts_->accounting->reloaded(false, parts_->loop.wall());
+  if (const auto open = parts_->accounting->log_again(); !open) parts_->say(open.error().message + "; requests are logged where they were");
+}
 
 void Gateway::drain(Duration at_most, net::Loop::Task done) {
   parts_->draining = true;

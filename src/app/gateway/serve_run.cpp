@@ -152,6 +152,7 @@ int run(int argc, char** argv) {
     for (const config::Problem& problem : configuration.error()) fmt::print(stderr, "{}\n", config::to_string(problem));
     return wrong_usage;
   }
+  for (const std::string& warning : config::warnings(*configuration)) say("warning: " + warning);
   fit_to_descriptors(*configuration);
   return Server(std::move(arguments), std::move(*configuration)).run();
 }

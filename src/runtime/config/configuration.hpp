@@ -197,6 +197,9 @@ Loaded defaults_for_urls(std::span<const std::string> urls, const Overrides& ove
 // One key a line; blank lines and lines that begin with '#' do not count. Errors never repeat a key.
 Result<std::vector<std::string>> read_keys(const std::string& path);
 
+// What a configuration that is no mistake may still do other than was meant, a sentence each. Looks at the files it names.
+std::vector<std::string> warnings(const Configuration& configuration);
+
 // What a reload would do.
 struct Changes {
   std::vector<std::string> changed;        // "classes.interactive", "instances.chat-b (added)": for the log

@@ -152,6 +152,7 @@ class Finisher {
       const bool has_name = !each.name.empty();
       const std::string authority = to_string(ListenAddress{each.url.host, each.url.port}) + each.url.prefix;
       if (!has_name) each.name = authority;
+      own_addresses(at + ".url", each.url);
       if (const auto [first, is_new] = by_url.emplace(authority, i); !is_new) {
         report_.problem(at + ".url", fmt::format("is the engine of instances[{}] too", first->second));
       } else if (const auto [other, unused] = by_name.emplace(each.name, i); !unused) {
@@ -189,6 +190,20 @@ class Finisher {
       }
     } else if (c_.auth == Auth::keys && !has_keys) {
       report_.problem("auth", "keys needs a tenant with a keys_file, or nobody could call");
+    }
+  }
+
+  // An engine's address that is QLM's own would have it send its requests to itself, round and round.
+  void own_addresses(const std::string& key, const Url& url) {
+    const auto meets = [&](const ListenAddress& own) {
+      if (own.port == 0 || own.port != url.port) return false;
+      const bool everywhere = own.host.empty() || own.host == "0.0.0.0" || own.host == "::";
+      const bool by_name = (url.host == "localhost" && (own.host == "127.0.0.1" || own.host == "::1")) ||
+                           (own.host == "localhost" && (url.host == "127.0.0.1" || url.host == "::1"));
+      return url.host == own.host || by_name || (everywhere && is_loopback({url.host, url.port}));
+    };
+    for (const auto& [name, own] : {std::pair("listen", &c_.listen), std::pair("admin", &c_.admin)}) {
+      if (meets(*own)) report_.problem(key, fmt::format("is QLM's own {} address, expected an engine's", name));
     }
   }
 

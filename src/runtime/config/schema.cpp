@@ -120,7 +120,7 @@ const Key class_keys[] = {
     {"min_share", Kind::share, "0%", "of a model's token rate over a minute, lent when idle; not acted on yet", into<&Class::min_share>},
     {"max_wait", Kind::duration, "", "longest wait in the queue; later the request is answered with 504", into<&Class::max_wait>},
     choice("when_late", "serve",
-     "a request that cannot meet its SLO any more: serve it after the others, reject it, or downgrade it",
+     "a request that cannot meet its ttft or e2e any more: serve it after the others, reject it, or downgrade it; by tpot alone none is late",
      into<&Class::when_late>, when_late_words),
     {"downgrade_to", Kind::name, "", "the class that `when_late: downgrade` moves it to", into<&Class::downgrade_to>},
     {"durable", Kind::later, "", "accepted only once it is on disk"},

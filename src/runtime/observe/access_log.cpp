@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <condition_variable>
 #include <cstring>
+#include <filesystem>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -90,10 +91,9 @@ std::string access_line(const RequestRecord& r) {
 }
 
 struct AccessLog::Impl {
-  Impl(std::string where, int file, std::size_t bytes) : path(std::move(where)), fd(file), bytes_max(bytes) {}
+  Impl(int file, std::size_t bytes) : fd(file), bytes_max(bytes) {}
 
-  const std::string path;  // empty: standard output
-  int fd;                  // the writer's alone, once it runs
+  int fd;  // the writer's alone, once it runs
   const std::size_t bytes_max;
 
   mutable std::mutex mutex;
@@ -101,13 +101,21 @@ struct AccessLog::Impl {
   std::string waiting;
   std::uint64_t lost = 0;
   bool writing = false;
-  bool reopen = false;
+  int next = -1;  // where to go on
   bool stop = false;
   bool torn = false;  // the writer's: the file may end inside a line
   std::jthread writer;
 
-  static int open_file(const std::string& path) {
-    return ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+  // `wait`: for a reader of a named pipe.
+  static Result<int> open_target(const std::string& target, bool wait) {
+    const int fd = target == "-" ? ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
+                                 : ::open(target.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (wait ? 0 : O_NONBLOCK), 0640);
+    if (fd < 0) return failure(target);
+    if (!wait && target != "-") ::fcntl(fd, F_SETFL, O_APPEND);
+    return fd;
+  }
+  static std::unexpected<Error> failure(const std::string& target) {
+    return fail(fmt::format("access log {}: {}", target, std::strerror(errno)));
   }
 
   // False once nobody will wait any longer for a pipe that takes nothing.
@@ -150,15 +158,6 @@ struct AccessLog::Impl {
     lost += left;
   }
 
-  void open_again() {
-    if (path.empty()) return;
-    const int opened = open_file(path);
-    if (opened < 0) return;  // better the old file than none
-    ::close(fd);
-    fd = opened;
-    torn = false;
-  }
-
   void run() {
     // A reader that closed our pipe is an error of one write, not the end of the program.
     sigset_t pipe;
@@ -167,14 +166,17 @@ struct AccessLog::Impl {
     pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
     std::unique_lock lock(mutex);
     for (;;) {
-      wake.wait(lock, [&] { return !waiting.empty() || reopen || stop; });
-      if (waiting.empty() && !reopen) return;  // stop
+      wake.wait(lock, [&] { return !waiting.empty() || next >= 0 || stop; });
+      if (waiting.empty() && next < 0) return;  // stop
       std::string batch = std::exchange(waiting, {});
-      const bool again = std::exchange(reopen, false);
+      const int go_on = std::exchange(next, -1);
       writing = true;
       lock.unlock();
       if (!batch.empty()) write_lines(std::move(batch));
-      if (again) open_again();
+      if (go_on >= 0) {
+        ::close(std::exchange(fd, go_on));
+        torn = false;
+      }
       lock.lock();
       writing = false;
       idle.notify_all();
@@ -187,11 +189,19 @@ AccessLog::AccessLog(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {
 }
 
 Result<std::unique_ptr<AccessLog>> AccessLog::open(const std::string& target, Bytes buffer) {
-  const bool standard_output = target == "-";
-  const int fd = standard_output ? ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3) : Impl::open_file(target);
-  if (fd < 0) return fail(fmt::format("access log {}: {}", target, std::strerror(errno)));
-  auto impl = std::make_unique<Impl>(standard_output ? std::string{} : target, fd, static_cast<std::size_t>(buffer.count));
-  return std::unique_ptr<AccessLog>(new AccessLog(std::move(impl)));
+  const auto fd = Impl::open_target(target, true);
+  if (!fd) return std::unexpected(fd.error());
+  return std::unique_ptr<AccessLog>(new AccessLog(std::make_unique<Impl>(*fd, static_cast<std::size_t>(buffer.count))));
+}
+
+Result<void> AccessLog::try_open(const std::string& target) {
+  if (target == "-") return {};
+  const int fd = ::open(target.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK);
+  if (fd >= 0) return ::close(fd), Result<void>{};
+  if (errno == ENXIO) return {};  // a named pipe whose reader is still to come
+  const std::string folder = std::filesystem::path(target).parent_path().string();
+  if (errno != ENOENT || ::access(folder.empty() ? "." : folder.c_str(), W_OK | X_OK) != 0) return Impl::failure(target);
+  return {};
 }
 
 AccessLog::~AccessLog() {
@@ -218,17 +228,22 @@ void AccessLog::write(const RequestRecord& record) {
   impl_->wake.notify_one();
 }
 
-void AccessLog::reopen() {
+Result<void> AccessLog::reopen(const std::string& target) {
+  const auto fd = Impl::open_target(target, false);
+  if (!fd) return std::unexpected(fd.error());
+  int passed_over = -1;
   {
     const std::scoped_lock lock(impl_->mutex);
-    impl_->reopen = true;
+    passed_over = std::exchange(impl_->next, *fd);
   }
+  if (passed_over >= 0) ::close(passed_over);
   impl_->wake.notify_one();
+  return {};
 }
 
 void AccessLog::flush() {
   std::unique_lock lock(impl_->mutex);
-  impl_->idle.wait(lock, [&] { return impl_->waiting.empty() && !impl_->writing && !impl_->reopen; });
+  impl_->idle.wait(lock, [&] { return impl_->waiting.empty() && !impl_->writing && impl_->next < 0; });
 }
 
 std::uint64_t AccessLog::lost() const {

@@ -53,6 +53,31 @@ TEST(Gateway, RelaysAStreamAsTheVeryBytesThatCameButForTheUsageItAskedForItself)
   EXPECT_TRUE(answer.head.fields.contains("x-qlm-wait-ms"));
 }
 
+TEST(Gateway, AReloadChangesHowOftenAWaitingStreamIsKeptAlive) {
+  net::Loop loop;
+  FakeEngine engine(loop, [](const std::shared_ptr<net::Exchange>&) {});  // holds what it gets
+  House house({&engine}, loop, "stream_keepalive: 1h");
+  Ear holder, first, second;
+  const auto held = house.begin(unstreamed, holder);
+  house.run_until([&] { return engine.bodies.size() == 1; });
+  const auto waiting = house.begin(streamed, first);
+  house.run_until([&] { return house.get("/v1/queue").body.find(R"("queued":1)") != std::string::npos; });
+  EXPECT_EQ(first.status, 0);
+  ASSERT_TRUE(house.gateway->reload(house.configuration("stream_keepalive: 5ms")));
+  house.run_until([&] { return first.body.find(": queued") != first.body.rfind(": queued"); });  // one that waited already
+  const auto later = house.begin(streamed, second);
+  house.run_until([&] { return second.body.find(": queued") != std::string::npos; });
+  ASSERT_TRUE(house.gateway->reload(house.configuration("stream_keepalive: 1h")));
+  for (int i = 0; i < 2; ++i) {
+    house.run_until([&] { return engine.held.size() > static_cast<std::size_t>(i); });
+    streams({delta("a"), finish, usage, done})(engine.held.at(static_cast<std::size_t>(i)));
+  }
+  house.run_until([&] { return first.complete && engine.held.size() == 3; });
+  streams({delta("b"), finish, usage, done})(engine.held.at(2));
+  house.run_until([&] { return second.complete; });
+  EXPECT_TRUE(second.body.ends_with(delta("b") + finish + done)) << second.body;
+}
+
 TEST(Gateway, LeavesTheUsageChunkToAClientThatAskedForIt) {
   net::Loop loop;
   FakeEngine engine(loop, streams({delta("a"), finish, usage, done}));

@@ -1,7 +1,10 @@
 #include "runtime/config/configuration.hpp"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
 #include <map>
 
 #include "runtime/config/schema.hpp"
@@ -176,6 +179,25 @@ TEST(Configuration, KeysTurnAuthenticationOnUnlessTheFileSaysNone) {
 TEST(Configuration, KnowsWhatIsLoopback) {
   for (const char* host : {"127.0.0.1", "127.8.9.1", "::1", "localhost"}) EXPECT_TRUE(is_loopback({host, 1})) << host;
   for (const char* host : {"0.0.0.0", "::", "10.0.0.1", "127.example.org", "example.org"}) EXPECT_FALSE(is_loopback({host, 1})) << host;
+}
+
+TEST(Configuration, WarnsOfWhatIsNoMistakeAndMayNotBeMeant) {
+  const auto path = std::filesystem::temp_directory_path() / ("qlm-warnings-" + std::to_string(::getpid()));
+  std::ofstream(path) << "sk-1\n";
+  auto loaded = read("classes:\n  a: {tpot: 50ms, when_late: reject}\n  b: {tpot: 50ms, ttft: 1s, when_late: reject}\n"
+                     "instances: [{name: x, url: 'http://a:1'}]\n");
+  ASSERT_TRUE(loaded) << problems(loaded);
+  const std::string late = "classes.a.when_late: reject never happens by tpot alone, because that says nothing of how long a request may "
+                           "wait; give the class a ttft or an e2e too";
+  EXPECT_EQ(warnings(*loaded), std::vector{late});
+  loaded->instances[0].api_key_file = path.string();
+  using std::filesystem::perms;
+  std::filesystem::permissions(path, perms::owner_read | perms::owner_write | perms::others_read);
+  EXPECT_EQ(warnings(*loaded), (std::vector{late, "instances.x.api_key_file: " + path.string() +
+                                                      " is open to every user of this machine (mode 0604); give it the mode 0600"}));
+  std::filesystem::permissions(path, perms::owner_read | perms::owner_write | perms::group_read);  // a group may be meant to
+  EXPECT_EQ(warnings(*loaded), std::vector{late});
+  std::filesystem::remove(path);
 }
 
 TEST(Units, AreReadExactly) {

@@ -120,12 +120,41 @@ TEST(AccessLog, FollowsARotationWithoutLosingALine) {
   (*log)->flush();
   std::filesystem::rename(file.path(), file.path("access.log.1"));
   (*log)->write(completed());
-  (*log)->reopen();
+  ASSERT_TRUE((*log)->reopen(file.path()));
   (*log)->flush();
   (*log)->write(completed());
   (*log)->flush();
   EXPECT_EQ(file.lines("access.log.1").size(), 2U);
   EXPECT_EQ(file.lines().size(), 1U);
+}
+
+TEST(AccessLog, GoesOnInAnotherFileAndStaysWhereItCannot) {
+  const File file;
+  auto log = AccessLog::open(file.path());
+  ASSERT_TRUE(log);
+  (*log)->write(completed());
+  ASSERT_TRUE((*log)->reopen(file.path("other.log")));
+  (*log)->flush();
+  (*log)->write(completed());
+  (*log)->flush();
+  const auto refused = (*log)->reopen("/nonexistent/folder/access.log");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message, "access log /nonexistent/folder/access.log: No such file or directory");
+  (*log)->write(completed());
+  (*log)->flush();
+  EXPECT_EQ(file.lines().size(), 1U);
+  EXPECT_EQ(file.lines("other.log").size(), 2U);
+}
+
+TEST(AccessLog, TellsWithoutCreatingAnythingWhetherAPathWillDo) {
+  const File file;
+  EXPECT_TRUE(AccessLog::try_open(file.path("not_yet.log")));
+  EXPECT_FALSE(std::filesystem::exists(file.path("not_yet.log")));
+  EXPECT_TRUE(AccessLog::try_open("-"));
+  EXPECT_FALSE(AccessLog::try_open(file.path("")));  // a folder
+  const auto refused = AccessLog::try_open("/nonexistent/folder/access.log");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message, "access log /nonexistent/folder/access.log: No such file or directory");
 }
 
 TEST(AccessLog, SaysWhatIsWrongWithAPath) {
