@@ -61,5 +61,22 @@ class Arrivals(unittest.TestCase):
         self.run_at(1.3)
 
 
+class NobodyServed(unittest.TestCase):
+    def test_a_run_in_which_nothing_was_completed_is_no_success(self):
+        with tempfile.TemporaryDirectory() as folder, Emulator() as engine:
+            trace = os.path.join(folder, "trace.csv")
+            with open(trace, "w", encoding="utf-8") as f:
+                f.write("arrival_s,prompt_tokens,output_tokens,model,class\n0,4,2,,\n0,4,2,,\n")
+
+            def bench(*flags):
+                done = subprocess.run([QLM, "bench", "--quiet", "--trace", trace, *flags, engine.url], capture_output=True, text=True, timeout=60)
+                return done.returncode, done.stderr
+
+            self.assertEqual(bench("--models", "mistral-7b")[0], 0)
+            code, said = bench("--models", "not-there")
+            self.assertEqual((code, said), (1, "qlm bench: no request was completed\n"))
+            self.assertEqual(bench("--models", "not-there", "--strict")[0], 3)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -229,7 +229,9 @@ int replay_trace(const Arguments& a, Plan plan) {
   const bool whole = std::all_of(run.requests.begin(), run.requests.end(), [](const auto& r) {
     return r.outcome == report::Outcome::completed && r.received == r.asked;
   });
-  return a.strict && (!whole || run.duplicates > 0) ? not_whole : done;
+  if (a.strict && (!whole || run.duplicates > 0)) return not_whole;
+  const bool any = std::any_of(run.requests.begin(), run.requests.end(), [](const auto& r) { return r.outcome == report::Outcome::completed; });
+  return any ? done : complain({"no request was completed"}, failed);
 }
 
 int measure_engine(const Arguments& a, Plan plan) {
@@ -296,7 +298,7 @@ Examples:
   qlm bench --compare fcfs.json edf.json --html report.html
   qlm bench --trace azure2023_conv.csv --class interactive --models mistral-7b --duration 10m http://localhost:8080
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 --strict and not every request was answered whole, 130 interrupted.)";
+Exit codes: 0 done, 1 failed or no request was completed, 2 wrong usage, 3 --strict and not every request was answered whole, 130 interrupted.)";
 
 }  // namespace
 

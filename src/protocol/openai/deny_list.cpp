@@ -35,6 +35,9 @@ constexpr auto ends_at_qlm = std::to_array<std::string_view>({
     "host", "expect", "accept-encoding", "authorization", "x-api-key", "api-key", "cookie",
 });
 
+// Of an engine: a cookie would be one for everybody behind QLM, and what it runs on is its operator's business.
+constexpr auto ends_on_the_way_back = std::to_array<std::string_view>({"set-cookie", "set-cookie2", "server"});
+
 std::string lower(std::string_view name) {
   std::string out(name);
   for (char& c : out) {
@@ -87,7 +90,7 @@ http::Fields returned_headers(const http::Fields& from_engine) {
   http::Fields out;
   for (const auto& field : from_engine.all()) {
     const std::string name = lower(field.name);
-    if (for_this_hop(from_engine, name) || name.starts_with("x-qlm-")) continue;
+    if (for_this_hop(from_engine, name) || holds(ends_on_the_way_back, name) || name.starts_with("x-qlm-")) continue;
     out.add(field.name, field.value);
   }
   return out;

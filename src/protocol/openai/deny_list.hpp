@@ -27,7 +27,7 @@ std::vector<std::string> remove_denied_fields(const RequestFacts& facts, Splice&
 // denied_headers(). Only the last kind is reported in `removed`.
 http::Fields forwarded_headers(const http::Fields& from_client, bool trusted, std::vector<std::string>& removed);
 
-// What a client receives of an engine's headers: no hop-by-hop fields, no framing.
+// What a client receives of an engine's headers: no hop-by-hop fields, no framing, no cookies, not the server's name.
 http::Fields returned_headers(const http::Fields& from_engine);
 
 }  // namespace qlm::openai

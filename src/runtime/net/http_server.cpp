@@ -16,6 +16,7 @@ namespace {
 class Connection;
 
 constexpr Bytes body_step{64 * 1024};
+constexpr unsigned retry_spread = 8;  // seconds over which those turned away come back
 
 struct BodyBudget {
   Bytes limit;
@@ -32,6 +33,7 @@ struct Shared {
   std::unordered_set<std::shared_ptr<Connection>> connections;
   std::function<void(Duration)> on_written;
   bool draining = false;
+  unsigned turned_away = 0;  // with a 503
 };
 
 // A body counts against the server's limit for as long as anyone holds it.
@@ -321,11 +323,14 @@ class Connection final : public Socket::Handler, public std::enable_shared_from_
     std::string body = shared_->refusal_body ? shared_->refusal_body(status, message) : message;
     socket_->write(fmt::format("HTTP/1.1 {} {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n"
                                "{}Connection: close\r\n\r\n",
-                               status, http::reason_phrase(status), body.size(), status == 503 ? "Retry-After: 1\r\n" : ""));
+                               status, http::reason_phrase(status), body.size(), status == 503 ? retry_after() : ""));
     socket_->write(std::move(body));
     end_with(&Socket::close_after_answer);
     return false;
   }
+
+  // One after the other, so that they do not come back together.
+  std::string retry_after() { return fmt::format("Retry-After: {}\r\n", 1 + shared_->turned_away++ % retry_spread); }
 
   void await(Duration limit) {
     limit_.after(limit, [this] { too_slow(); });

@@ -46,12 +46,14 @@ TEST(DenyList, PathsThatActOnTheEngineAreTold) {
   for (const auto* path : {"/v1/chat/completions", "/v1/rerank", "/v1/sleep/notes"}) EXPECT_FALSE(denied_path(path)) << path;
 }
 
-TEST(DenyList, ClientSeesTheEnginesHeadersButThisHops) {
+TEST(DenyList, ClientSeesTheEnginesHeadersButThisHopsItsCookiesAndItsName) {
   http::Fields in;
   in.add("Content-Type", "text/event-stream");
   in.add("Transfer-Encoding", "chunked");
   in.add("Keep-Alive", "timeout=5");
   in.add("x-qlm-instance", "forged");
+  in.add("Set-Cookie", "session=1");
+  in.add("Server", "uvicorn");
   in.add("X-Accel-Buffering", "no");
   const auto out = returned_headers(in);
   EXPECT_EQ(out.all().size(), 2U);

@@ -431,6 +431,9 @@ TEST_F(ServerTest, DrainClosesIdleConnectionsNowAndBusyOnesAfterTheirAnswer) {
   auto late = wire();
   until([&] { return late->closed; });
   EXPECT_TRUE(late->heard.starts_with("HTTP/1.1 503 ") && late->has("Retry-After: 1\r\n")) << late->heard;
+  auto later = wire();
+  until([&] { return later->closed; });
+  EXPECT_TRUE(later->has("Retry-After: 2\r\n")) << "not all at once: " << later->heard;
 
   kept[0]->respond(200, {}, "late");
   kept[1]->write("end");
