@@ -8,10 +8,19 @@
 #include "base/id.hpp"
 #include "base/prng.hpp"
 #include "base/quantity.hpp"
+#include "base/speck64.hpp"
 #include "base/time.hpp"
 
 namespace qlm {
 namespace {
+
+// The paper's own test vector.
+TEST(Speck64, PermutesAsPublishedAndBack) {
+  const Speck64 cipher({0x1b1a1918, 0x13121110, 0x0b0a0908, 0x03020100});
+  EXPECT_EQ(cipher.forth(0x3b7265747475432d), 0x8c6fa548454e028bU);
+  EXPECT_EQ(cipher.back(0x8c6fa548454e028b), 0x3b7265747475432dU);
+  for (std::uint64_t value : {0ULL, 1ULL, ~0ULL}) EXPECT_EQ(cipher.back(cipher.forth(value)), value);
+}
 
 TEST(Time, SaturatesInsteadOfOverflowing) {
   EXPECT_EQ(add(never, 1s), never);

@@ -173,7 +173,7 @@ void FrontDoor::accept(const Shared& exchange, const TenantFacts& tenant) {
   description.waits_gladly = fields.has_token("x-qlm-wait", "allow");
 
   observe::RequestRecord record = record_of(*exchange);
-  record.id = request_name(description.id);
+  record.id = names_.of(description.id);
   record.tenant = registry_.tenant_name(tenant.id);
   record.model = registry_.model_name(*model);
   record.class_name = registry_.service_class(resolved->service_class).name;

@@ -11,6 +11,7 @@
 #include "app/gateway/accounting.hpp"
 #include "app/gateway/fleet.hpp"
 #include "app/gateway/registry.hpp"
+#include "app/gateway/request_names.hpp"
 #include "app/gateway/request_session.hpp"
 #include "core/domain/explain.hpp"
 #include "protocol/openai/json_write.hpp"
@@ -67,6 +68,7 @@ class FrontDoor {
   config::Limits limits_;
   Duration keepalive_interval_ = 10s;
   std::uint64_t last_id_;
+  RequestNames names_;
   std::unordered_map<RequestId, std::shared_ptr<RequestSession>> sessions_;
   std::map<ModelId, double> tokens_per_byte_;  // learned from usage
   // All wait equally long, so those due soonest are in front; one timer serves them all.

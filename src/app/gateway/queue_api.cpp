@@ -147,7 +147,7 @@ void FrontDoor::answer_request(net::Exchange& exchange, std::string_view rest, c
   constexpr std::string_view explain = "/explain";
   const bool explained = rest.ends_with(explain);
   if (explained) rest.remove_suffix(explain.size());
-  const auto id = request_of_name(rest);
+  const auto id = names_.id(rest);
   const Instant now = loop_.now();
   const auto view = id ? host_.controller().request(*id, now) : std::nullopt;
   if (!view && id && explained) {

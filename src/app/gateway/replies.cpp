@@ -7,10 +7,6 @@
 namespace qlm::gateway {
 namespace {
 
-constexpr std::string_view digits = "0123456789abcdefghjkmnpqrstvwxyz";  // Crockford's: none looks like another
-constexpr std::string_view prefix = "req_";
-constexpr std::size_t length = 13;
-
 std::string in_words(Duration time) {
   if (time < 1s) return fmt::format("{:.0f} ms", milliseconds(time));
   return fmt::format("{:.0f} s", seconds(time));
@@ -83,23 +79,6 @@ void send(net::Exchange& exchange, std::string_view id, openai::ErrorReply reply
 }
 
 }  // namespace
-
-std::string request_name(RequestId id) {
-  std::string text(prefix);
-  for (std::size_t i = 0; i < length; ++i) text += digits[(id.value >> (5 * (length - 1 - i))) & 31];
-  return text;
-}
-
-std::optional<RequestId> request_of_name(std::string_view name) {
-  if (!name.starts_with(prefix) || name.size() != prefix.size() + length) return std::nullopt;
-  std::uint64_t value = 0;
-  for (const char c : name.substr(prefix.size())) {
-    const std::size_t digit = digits.find(c);
-    if (digit == std::string_view::npos) return std::nullopt;
-    value = value << 5 | digit;
-  }
-  return RequestId{value};
-}
 
 openai::Refusal refusal_of(const action::Reject& reject, const RefusalContext& context) {
   openai::Refusal refusal;

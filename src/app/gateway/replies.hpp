@@ -1,4 +1,4 @@
-// What QLM itself says to clients: refusals in words, request ids, and headers.
+// What QLM itself says to clients: refusals in words, and headers.
 #pragma once
 
 #include <memory>
@@ -11,9 +11,6 @@
 #include "runtime/net/http_server.hpp"
 
 namespace qlm::gateway {
-
-std::string request_name(RequestId id);  // "req_" and 13 characters
-std::optional<RequestId> request_of_name(std::string_view name);
 
 // Names a refusal needs to be understood by who gets it.
 struct RefusalContext {

@@ -248,6 +248,22 @@ TEST(Gateway, TakesOnlyPlainPathsAndOnlyJsonAndSaysWhichMethodsAPathTakes) {
   EXPECT_EQ(house.get("/v1/chat/completions").head.fields.find("Allow"), "POST");
 }
 
+TEST(Gateway, ARequestsNameFindsItAndTellsNothingOfOthers) {
+  net::Loop loop;
+  FakeEngine engine(loop, streams({delta("a"), finish, usage, done}));
+  House house({&engine}, loop);
+  std::vector<std::string> names;
+  for (int i = 0; i < 3; ++i) names.emplace_back(*house.post(streamed).head.fields.find("x-qlm-request-id"));
+  for (const std::string& name : names) {
+    EXPECT_NE(house.get("/v1/queue/" + name + "/explain").body.find("\"id\":\"" + name + "\",\"state\":\"finished\""), std::string::npos) << name;
+    std::string next = name;
+    next.back() = next.back() == '0' ? '1' : '0';
+    EXPECT_EQ(house.get("/v1/queue/" + next + "/explain").head.status, 404);
+  }
+  EXPECT_NE(names[0].substr(0, 12), names[1].substr(0, 12)) << "names do not count";
+  EXPECT_EQ(house.get("/v1/queue/req_zzzzzzzzzzzzz").head.status, 404);  // 65 bits
+}
+
 TEST(Gateway, NamesTheNearestModel) {
   net::Loop loop;
   FakeEngine engine(loop, streams({}));
