@@ -202,6 +202,20 @@ class Silent(unittest.TestCase):
             self.assertEqual(len(engines["thinks"].posts), 1)
 
 
+class Changing(unittest.TestCase):
+    def test_models_that_come_and_go_at_a_running_engine_are_noticed(self):
+        engine = Engine("before", GOOD)
+        self.addCleanup(engine.close)
+        with Qlm(config=f"instances:\n  - {{name: e, url: {engine.url}, engine: openai}}\n") as qlm:
+            qlm.wait_ready("before")
+            engine.model = "after"
+            qlm.wait_ready("after")
+            self.assertEqual([m["id"] for m in json.loads(get(qlm.url + "/v1/models")[1])["data"]], ["after"])
+            status, _, _ = post(qlm.url + "/v1/chat/completions", {"model": "after", "messages": []})
+            self.assertEqual(status, 200)
+            self.assertTrue(any("instance e now serves after" in line for line in qlm.lines), qlm.lines)
+
+
 class WithoutFrame(unittest.TestCase):
     """Answers in one piece that end by the connection's closing: nothing but their text tells whether they are whole."""
 

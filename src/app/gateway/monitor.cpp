@@ -13,6 +13,7 @@ namespace {
 constexpr int failures_to_be_down = 2;
 constexpr Duration retry_first = 250ms;
 constexpr Duration retry_longest = 2s;
+constexpr Duration look_interval = 15s;  // a few questions, none of which costs the engine a token
 
 // Nothing was asked, so nothing was learned.
 bool ours_failed(const net::Fetched& answer) {
@@ -41,12 +42,13 @@ std::optional<InstanceDescription> Fleet::Monitor::configure(const config::Insta
 void Fleet::Monitor::discover() {
   const auto kind = configured_kind(configured_.engine);
   probe_ = kind ? engines::Probe(*kind) : engines::Probe();
+  looking_again_ = false;
   next_question();
 }
 
 void Fleet::Monitor::next_question() {
   const auto question = probe_.next();
-  if (!question) return discovered();
+  if (!question) return looking_again_ ? looked_again() : discovered();
   ask(*question, [this](const net::Fetched& answer) {
     if (answer) probe_.answered(answer->head.status, answer->head.fields, answer->body);
     else probe_.failed(answer.error().message);
@@ -72,22 +74,56 @@ void Fleet::Monitor::discovered() {
   const bool first = !seen();
   known_ = found;
   InstanceDescription description = describe(known_);
-  std::string models;
-  for (const ModelId model : description.models) {
-    models += (models.empty() ? "" : ", ") + fleet_.registry_.model_name(model);
-  }
   fleet_.say_(fmt::format("instance {} at {}: {}{}{}, {}, serving {}", configured_.name, config::to_string(configured_.url),
                           engines::to_string(found.kind), found.version.empty() ? "" : " ", found.version,
                           description.slots ? fmt::format("{} at once", *description.slots)
                                             : std::string("concurrency to be found by load"),
-                          models.empty() ? "no model" : models));
+                          names_of(description)));
+  tell_of(std::move(description), first);
+  // A first probe is an answer only where one was asked for: whoever joins is taken for healthy.
+  up_ = true;
+  if (!first || probe_asked_) tell(true, {});
+  look_at_ = add(fleet_.loop_.now(), look_interval);
+  watch();
+}
+
+void Fleet::Monitor::tell_of(InstanceDescription description, bool first) {
   // The models may be new to the controller too.
   fleet_.host_.feed(event::ConfigurationChanged{fleet_.registry_.controller_configuration()});
   if (first) fleet_.host_.feed(event::InstanceJoined{std::move(description)});
   else fleet_.host_.feed(event::InstanceChanged{std::move(description)});
-  // A first probe is an answer only where one was asked for: whoever joins is taken for healthy.
-  up_ = true;
-  if (!first || probe_asked_) tell(true, {});
+}
+
+std::string Fleet::Monitor::names_of(const InstanceDescription& description) const {
+  std::string names;
+  for (const ModelId model : description.models) {
+    names += (names.empty() ? "" : ", ") + fleet_.registry_.model_name(model);
+  }
+  return names.empty() ? "no model" : names;
+}
+
+// -- whether it serves what it served
+
+void Fleet::Monitor::look_again() {
+  probe_ = engines::Probe(known_.kind);
+  looking_again_ = true;
+  next_question();
+}
+
+void Fleet::Monitor::looked_again() {
+  look_at_ = add(fleet_.loop_.now(), look_interval);
+  const engines::ProbeResult& found = probe_.result();
+  // Whether it is well is for its health to say.
+  if (found.health.readiness != engines::Readiness::ready) return watch();
+  known_.models = found.models;
+  if (found.slots) known_.slots = found.slots;
+  const auto former = upstream_;
+  const auto former_contexts = contexts_;
+  InstanceDescription description = describe(known_);
+  if (upstream_->engine_names != former->engine_names || contexts_ != former_contexts) {
+    fleet_.say_(fmt::format("instance {} now serves {}", configured_.name, names_of(description)));
+    tell_of(std::move(description), false);
+  }
   watch();
 }
 
@@ -130,6 +166,7 @@ InstanceDescription Fleet::Monitor::describe(const engines::ProbeResult& found) 
 // -- watching it
 
 void Fleet::Monitor::watch() {
+  if (!probe_asked_ && fleet_.loop_.now() >= look_at_) return look_again();
   const Duration pause = std::max<Duration>(2s, upstream_->capabilities.poll_interval);
   timer_.after(probe_asked_ ? Duration{} : pause, [this] { check_health(); });
 }

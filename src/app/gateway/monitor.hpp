@@ -1,5 +1,6 @@
 // Watches one instance. Down: probes it from the start, again and again. Up: asks for its health, and for its stats
-// where it has them, no more often than the engine bears. The controller hears of changes only.
+// where it has them, no more often than the engine bears, and now and then what it serves: engines load and unload
+// adapters and models while they run. The controller hears of changes only.
 #pragma once
 
 #include <functional>
@@ -36,6 +37,10 @@ class Fleet::Monitor {
   void discover();
   void next_question();
   void discovered();
+  void look_again();
+  void looked_again();
+  void tell_of(InstanceDescription description, bool first);
+  std::string names_of(const InstanceDescription& description) const;
   void watch();
   void check_health();
   void read_stats();
@@ -55,6 +60,8 @@ class Fleet::Monitor {
   std::shared_ptr<const Upstream> upstream_;
   std::map<ModelId, std::optional<Tokens>> contexts_;
   bool up_ = false;
+  bool looking_again_ = false;  // the probe under way is about its models only
+  Instant look_at_{};
   bool probe_asked_ = false;  // the controller waits for an answer
   int failures_ = 0;          // health checks in a row
   int discoveries_failed_ = 0;
