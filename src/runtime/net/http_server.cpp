@@ -16,6 +16,7 @@ namespace {
 class Connection;
 
 constexpr Bytes body_step{64 * 1024};
+constexpr Duration look_at_unread = 1s;  // whether a client that is not read, because it sent ahead, is still there
 constexpr unsigned retry_spread = 8;  // seconds over which those turned away come back
 
 struct BodyBudget {
@@ -180,7 +181,20 @@ class Connection final : public Socket::Handler, public std::enable_shared_from_
     in_ += bytes;
     process();
     // While a request is being answered reading goes on, to notice a client that leaves; but not without end.
-    if (state_ == State::answering && std::ssize(in_) > shared_->limits.head.head.count) socket_->pause_reading();
+    if (state_ == State::answering && std::ssize(in_) > shared_->limits.head.head.count) {
+      socket_->pause_reading();
+      watch_unread();
+    }
+  }
+
+  void watch_unread() {
+    limit_.after(look_at_unread, [this] {
+      if (!socket_->far_end_left()) return watch_unread();
+      const auto alive = shared_from_this();
+      ServerExchange* exchange = std::exchange(exchange_, nullptr);
+      end_with(&Socket::abort);
+      if (exchange) exchange->gone(true);
+    });
   }
 
   void on_closed(const std::string&) override {

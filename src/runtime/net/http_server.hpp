@@ -3,7 +3,9 @@
 //
 // A client that ends its side of the connection before the answer is complete counts as gone, as with nginx and
 // uvicorn: whether it only half-closed or left cannot be told apart, and an engine's slot is worth more than the
-// rare client that half-closes and still listens.
+// rare client that half-closes and still listens. One that sent more than a head may hold behind the request being
+// answered is not read meanwhile; its leaving is looked for every second, and found unless more than the kernel takes in
+// stands before it.
 #pragma once
 
 #include <cstdint>

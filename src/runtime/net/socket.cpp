@@ -122,6 +122,11 @@ class TcpSocket final : public Socket {
     paused_ = false;
     read_on();
   }
+  bool far_end_left() override {
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    return ::getsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_INFO, &info, &size) != 0 || info.tcpi_state != TCP_ESTABLISHED;
+  }
 
   void write(std::string bytes) override {
     if (bytes.empty() || !writable()) return;

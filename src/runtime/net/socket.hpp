@@ -43,6 +43,9 @@ class Socket : public std::enable_shared_from_this<Socket> {
   virtual void set_handler(Handler* handler) = 0;
   virtual void pause_reading() = 0;
   virtual void resume_reading() = 0;
+  // For who does not read: the far end has closed or reset, as far as the kernel knows. What it sent before may stand
+  // between: an end behind more bytes than the kernel takes in is not known yet.
+  virtual bool far_end_left() = 0;
 
   // What is written within one callback of the loop leaves together at its end.
   virtual void write(std::string bytes) = 0;

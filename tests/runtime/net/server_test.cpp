@@ -57,6 +57,27 @@ TEST_F(ServerTest, MorePipelinedThanAHeadMayHoldWaitsAndIsThenServed) {
   EXPECT_EQ(kept[1]->body()->size(), 500'000U);
 }
 
+TEST_F(ServerTest, AClientThatSentAheadAndLeftIsNoticedAlthoughItIsNotRead) {
+  HttpServerLimits limits;
+  limits.head.head = Bytes{1024};
+  int gone = 0;
+  serve([&](std::shared_ptr<Exchange> exchange) {
+    exchange->on_gone([&] { ++gone; });
+    kept.push_back(std::move(exchange));
+  }, limits);
+  auto closes = wire(), resets = wire(), stays = wire();
+  for (auto* client : {closes.get(), resets.get(), stays.get()}) client->send(post("first") + post(std::string(8000, 'x')));
+  until([&] { return kept.size() == 3; });
+  settle();
+  closes->socket->close();
+  resets->socket->abort();
+  until([&] { return gone == 2; });
+  EXPECT_EQ(server->connections(), 1U);
+  for (const auto& exchange : std::vector(kept)) exchange->respond(200, {}, "1");
+  until([&] { return kept.size() == 4; });
+  EXPECT_EQ(kept[3]->body()->size(), 8000U);
+}
+
 TEST_F(ServerTest, HeadsAndBodiesMayArriveByteByByte) {
   serve(echo);
   auto client = wire();
