@@ -98,12 +98,12 @@ class Priced {
   std::vector<Worth> worths(const Prompt& prompt, const LeastWork& work, double price) const {
     double spent = price * work.prefill(prompt.tokens).count();
     std::vector<Worth> found{{-spent, 0}};
-    Tokens paid{1};
+    EngineTime paid{};
     for (const OutputLengths::Point& point : prompt.lengths) {
       // Who is not among the lengths before goes on to this one.
-      const EngineTime on = work.decode(prompt.tokens, point.output) - work.decode(prompt.tokens, paid);
-      spent += price * (1 - found.back().no_longer) * on.count();
-      paid = point.output;
+      const EngineTime whole = work.decode(prompt.tokens, point.output);
+      spent += price * (1 - found.back().no_longer) * (whole - paid).count();
+      paid = whole;
       found.push_back({std::max(found.back().gain, point.no_longer - spent), point.no_longer});
     }
     return found;
@@ -129,6 +129,7 @@ class Priced {
                          std::max(whole, 1e-9);
     const Duration end = begin_ + duration_from_seconds(parameters[split_parameters + 1] * seconds(end_ - begin_));
     std::vector<std::vector<Worth>> worth;
+    worth.reserve(prompts_.size());
     for (const Prompt& prompt : prompts_) worth.push_back(worths(prompt, work, price));
     double gained = price * instances_ * seconds(end - begin_);
     for (const Asked& asked : asked_) {

@@ -84,6 +84,7 @@ class Clairvoyant {
   double most(const std::vector<Job>& jobs) const {
     if (jobs.empty()) return possible_;
     std::vector<Window> windows;
+    windows.reserve(jobs.size());
     for (const Job& job : jobs) windows.push_back(job.window);
     Fluid fluid(windows);
     std::vector<EngineTime> work(jobs.size());

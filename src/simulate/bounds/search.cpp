@@ -23,7 +23,8 @@ Found lowest(std::vector<double> start, const std::vector<Move>& moves,
     best = {std::move(at), found};
     return true;
   };
-  for (double step = first_step; step >= last_step; step /= 2) {
+  double step = first_step;
+  while (step >= last_step) {
     for (bool better = true; better;) {
       better = false;
       for (const Move& move : moves) {
@@ -31,6 +32,7 @@ Found lowest(std::vector<double> start, const std::vector<Move>& moves,
         if (move.to == Move::none) better |= attempt(move, -step);
       }
     }
+    step /= 2;
   }
   return best;
 }

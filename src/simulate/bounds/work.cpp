@@ -14,7 +14,8 @@ constexpr std::int64_t blocks_for(std::int64_t tokens) { return (tokens + block 
 // Of blocks_for(1) .. blocks_for(n).
 constexpr double sum_of_blocks(std::int64_t n) {
   const std::int64_t whole = n / block, rest = n % block;
-  return static_cast<double>(whole * (whole + 1) / 2 * block + (whole + 1) * rest);
+  const std::int64_t full = whole * (whole + 1) / 2;  // of whole groups of equal size
+  return static_cast<double>(full * block + (whole + 1) * rest);
 }
 
 constexpr double sum_of_integers(std::int64_t n) { return static_cast<double>(n) * static_cast<double>(n + 1) / 2; }
