@@ -411,13 +411,13 @@ int NaiveController::slots(InstanceId id) const {
       std::ranges::count_if(tries_, [&](const auto& t) { return t.second.held && t.second.instance == id; }));
 }
 
-bool NaiveController::fits(const Request& r, const Place& p) const {
+bool NaiveController::fits(Tokens memory, const Place& p) const {
   Tokens reserved{0};
   for (const auto& [key, t] : tries_) {
-    if (t.held && t.instance == p.is.id) reserved += t.cost;
+    if (t.held && t.instance == p.is.id) reserved += t.memory;
   }
   if (!p.is.kv_capacity || slots(p.is.id) == 0) return true;
-  return static_cast<double>((reserved + r.cost).count) <=
+  return static_cast<double>((reserved + memory).count) <=
          0.96 * static_cast<double>(p.is.kv_capacity->count);
 }
 
@@ -437,7 +437,7 @@ bool NaiveController::any_room(ModelId model) const {
   const auto goes_first = [this](const Request* r) { return r->rests_until <= now_; };
   if (std::ranges::any_of(queue(model), goes_first)) return false;
   return std::ranges::any_of(places_,
-                             [&](const Place& p) { return serves(p, model) && has_room(p) && fits({}, p); });
+                             [&](const Place& p) { return serves(p, model) && has_room(p) && fits(Tokens{0}, p); });
 }
 
 // What an instance takes next: of each model the first that need not wait for another instance, and of these
@@ -471,7 +471,7 @@ void NaiveController::dispatched(const action::Dispatch& d) {
   Request& r = found->second;
   REQUIRE(r.state == RequestState::queued && d.key.attempt.value == r.attempt.value + 1);
   Place* p = place(d.instance);
-  REQUIRE(p && serves(*p, r.asked.model) && has_room(*p) && fits(r, *p) && may_use(r, *p));
+  REQUIRE(p && serves(*p, r.asked.model) && has_room(*p) && fits(at_start(r), *p) && may_use(r, *p));
   REQUIRE(r.rests_until <= now_);
 
   REQUIRE(first(*p) == &r);
@@ -485,8 +485,10 @@ void NaiveController::dispatched(const action::Dispatch& d) {
   r.aborting = false;
   account(model(r.asked.model), +1);
   tries_[{d.key.request.value, d.key.attempt.value}] = {.instance = d.instance,
+                                                        .model = r.asked.model,
                                                         .prompt = r.asked.prompt,
-                                                        .cost = r.cost,
+                                                        .longest = r.asked.max_output.value_or(Tokens{std::int64_t{1} << 40}),
+                                                        .memory = at_start(r),
                                                         .dispatched = now_,
                                                         .progressed = now_};
 }
@@ -500,7 +502,7 @@ void NaiveController::least_loaded(const action::Dispatch& d) const {
     return p.breaker == BreakerState::half_open ? 0 : static_cast<double>(slots(p.is.id) + 1) / capacity(p);
   };
   for (const Place& p : places_) {
-    if (!serves(p, r.asked.model) || !has_room(p) || !fits(r, p) || first(p) != &r) continue;
+    if (!serves(p, r.asked.model) || !has_room(p) || !fits(at_start(r), p) || first(p) != &r) continue;
     REQUIRE(std::pair(load(*chosen), chosen->is.id) <= std::pair(load(p), p.is.id));
   }
 }
@@ -510,7 +512,7 @@ void NaiveController::nothing_left_undone() const {
   for (const Place& p : places_) {
     if (!p.present || !has_room(p)) continue;
     const Request* next = first(p);
-    REQUIRE(!next || !fits(*next, p));
+    REQUIRE(!next || !fits(at_start(*next), p));
   }
 }
 

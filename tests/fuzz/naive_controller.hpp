@@ -40,9 +40,10 @@ class NaiveController {
   struct Try {  // one dispatch, until it ended and its slot came back
     enum class At { starting, running, aborting, over };
     InstanceId instance;
+    ModelId model;
     At at = At::starting;
     bool held = true, streamed = true;
-    Tokens prompt{0}, cost{0}, generated{0};
+    Tokens prompt{0}, longest{0}, memory{0}, generated{0};
     Instant dispatched, progressed, release_by = never;
     bool over() const { return at == At::over; }
     bool active() const { return at == At::starting || at == At::running; }
@@ -62,7 +63,7 @@ class NaiveController {
     Instant unserved_since = never;
     int in_flight = 0;
     std::int64_t completions = 0;
-    double tokens = 0, busy = 0, outputs = 0, weight = 0;
+    double tokens = 0, busy = 0, outputs = 0, squares = 0, weight = 0;
     Instant busy_from;
   };
   struct Purse {  // what is left to a tenant of a rate
@@ -123,7 +124,7 @@ class NaiveController {
   bool available(const Place& p) const;
   int slots(InstanceId id) const;
   int capacity(const Place& p) const;
-  bool fits(const Request& r, const Place& p) const;
+  bool fits(Tokens memory, const Place& p) const;
   bool has_room(const Place& p) const;
   bool may_use(const Request& r, const Place& p) const;
   bool any_room(ModelId model) const;
@@ -154,6 +155,8 @@ class NaiveController {
   // -- what completions teach
   Learned& model(ModelId id);
   Tokens expected_output(const RequestDescription& r) const;
+  Tokens soon_generated(ModelId id, Tokens so_far, Tokens longest) const;
+  Tokens at_start(const Request& r) const;
   std::optional<WaitEstimate> estimate(ModelId id, Tokens ahead) const;
   void account(Learned& m, int change) const;
   void learn(const Request& r, const event::Ended& e);

@@ -246,7 +246,10 @@ void NaiveController::nothing_overdue() const {
 
 void NaiveController::on(const event::Sent& e, Script&) {
   const auto t = tries_.find({e.key.request.value, e.key.attempt.value});
-  if (t != tries_.end()) t->second.streamed = e.streamed;
+  if (t == tries_.end()) return;
+  Try& sent = t->second;
+  sent.streamed = e.streamed;
+  if (!e.streamed) sent.memory = sent.prompt + soon_generated(sent.model, Tokens{0}, sent.longest) * 2;
 }
 
 void NaiveController::on(const event::FirstToken& e, Script& script) {
@@ -284,6 +287,7 @@ void NaiveController::on(const event::Progress& e, Script& script) {
     p->step = p->step == Duration{} ? gap : p->step + (gap - p->step) / 16;
   }
   t.generated = e.generated;
+  t.memory = t.prompt + soon_generated(t.model, t.generated, t.longest);
   t.progressed = now_;
   if (p) p->progressed = now_;
   dispatches(script);
@@ -313,6 +317,17 @@ Tokens NaiveController::expected_output(const RequestDescription& r) const {
   return r.max_output ? std::min(expected, *r.max_output) : expected;
 }
 
+Tokens NaiveController::soon_generated(ModelId id, Tokens so_far, Tokens longest) const {
+  double age = 256;
+  if (id.index() < models_.size() && models_[id.index()].weight >= 1 && models_[id.index()].outputs > 0) {
+    age = models_[id.index()].squares / (2 * models_[id.index()].outputs);
+  }
+  return std::min(longest, std::max(so_far + Tokens{32}, Tokens{static_cast<std::int64_t>(age / 2)}));
+}
+Tokens NaiveController::at_start(const Request& r) const {
+  return r.asked.prompt + soon_generated(r.asked.model, Tokens{0}, r.asked.max_output.value_or(Tokens{std::int64_t{1} << 40}));
+}
+
 std::optional<WaitEstimate> NaiveController::estimate(ModelId id, Tokens ahead) const {
   if (id.index() >= models_.size()) return std::nullopt;
   const Learned& m = models_[id.index()];
@@ -334,9 +349,10 @@ void NaiveController::learn(const Request& r, const event::Ended& e) {
   ++m.completions;
   m.tokens += static_cast<double>((e.prompt + e.generated).count);
   m.outputs += static_cast<double>(e.generated.count);
+  m.squares += static_cast<double>(e.generated.count) * static_cast<double>(e.generated.count);
   m.weight += 1;
   if (m.busy > 60) m.busy /= 2, m.tokens /= 2;
-  if (m.weight > 500) m.outputs /= 2, m.weight /= 2;
+  if (m.weight > 500) m.outputs /= 2, m.squares /= 2, m.weight /= 2;
 }
 
 // -- the controller's own answers

@@ -175,7 +175,7 @@ void Controller::State::set_times(RequestRecord& r) {
 
   r.latest_start = r.deadline;
   if (const auto& engine = model(r.request.model).engine; engine && r.deadline != never) {
-    r.latest_start = r.deadline - start_margin(*engine, r.request.prompt);
+    r.latest_start = r.deadline - start_margin(*engine, r.request.prompt, model(r.request.model).allowance) - model(r.request.model).gathering;
   }
 
   r.expires = add(r.arrived, c.max_wait);
@@ -198,7 +198,24 @@ std::int64_t Controller::State::order_key(const RequestRecord& r) const {
 
 GroupKey Controller::State::group_key(const RequestRecord& r) const {
   const bool by_size = traits(configuration->policy).groups_by_size;
-  return {r.request.service_class, by_size ? size_bucket(r.request.prompt) : 0};
+  return {r.request.service_class, by_size ? size_bucket(r.request.prompt) : 0, false};
+}
+
+// A new request's group, and whether the load leaves room for it there: of a group that it does in part, every so many-th.
+GroupKey Controller::State::priced(const RequestRecord& r, ModelRecord& m) const {
+  GroupKey key = group_key(r);
+  if (!traits(configuration->policy).gives_up) return key;
+  ModelQueue::Group& group = m.queue.groups()[m.queue.group(key)];
+  group.arrivals += 1;
+  group.arrived_prompts += static_cast<double>(r.request.prompt.count);
+  if (r.deadline != never) {
+    m.slack += seconds(r.latest_start - r.arrived);
+    m.slack_weight += 1;
+  }
+  group.credit += group.admitted;
+  key.priced_out = group.credit < 1;
+  if (!key.priced_out) group.credit -= 1;
+  return key;
 }
 
 // A persisting, dispatched or new request stands in its model's queue from here on.
@@ -215,7 +232,7 @@ void Controller::State::enqueue(Index index) {
   }
   const bool runs_at_once = first_time && any_room(r.request.model);
   r.state = RequestState::queued;
-  r.place = {m.queue.group(group_key(r)), false};
+  r.place = {m.queue.group(first_time ? priced(r, m) : group_key(r)), false};
   r.node = m.queue.insert(forest, r.place, order_key(r), r.sequence, r.cost, r.request.prompt, index);
   expiries.set(index, r.expires);
   if (first_time) {

@@ -34,7 +34,11 @@ void Controller::State::leave_flight(Index index) {
 }
 
 void Controller::State::on(const event::Sent& e) {
-  if (const auto entry = ledger.find(e.key)) ledger[*entry].streamed = e.streamed;
+  const auto entry = ledger.find(e.key);
+  if (!entry) return;
+  ledger[*entry].streamed = e.streamed;
+  // What it will have generated at any time nobody will see: it counts as those that run do on average.
+  if (!e.streamed) ledger.set_kv(*entry, ledger[*entry].prompt + soon_generated(ledger[*entry].model, Tokens{0}, ledger[*entry].longest) * 2);
 }
 
 void Controller::State::on(const event::FirstToken& e) {
@@ -92,6 +96,7 @@ void Controller::State::on(const event::Progress& e) {
   }
   entry.generated = e.generated;
   entry.last_progress = now;
+  ledger.set_kv(*found, entry.prompt + soon_generated(entry.model, entry.generated, entry.longest));
   if (!i) return;
   i->last_progress = now;
   limit_changed(*i, i->governor.on_tokens(fresh, now, ledger.account(entry.instance).slots, configuration->dispatch));
@@ -124,8 +129,10 @@ void Controller::State::learn(const RequestRecord& r, const event::Ended& e) {
   if (e.prompt.count <= 0 && e.generated.count <= 0) return;  // an error of the request's own teaches nothing
   account_busy(m, 0);
   ++m.completions;
+  if (m.engine) m.work_done += seconds(request_work(*m.engine, e.prompt, static_cast<double>(e.generated.count)));
   m.tokens += static_cast<double>((e.prompt + e.generated).count);
   m.outputs += static_cast<double>(e.generated.count);
+  m.squared_outputs += static_cast<double>(e.generated.count) * static_cast<double>(e.generated.count);
   m.prompts += static_cast<double>(e.prompt.count);
   m.outputs_weight += 1;
   if (m.busy_seconds > 60) {
@@ -134,6 +141,7 @@ void Controller::State::learn(const RequestRecord& r, const event::Ended& e) {
   }
   if (m.outputs_weight > 500) {
     m.outputs /= 2;
+    m.squared_outputs /= 2;
     m.prompts /= 2;
     m.outputs_weight /= 2;
   }

@@ -7,8 +7,6 @@ namespace qlm {
 namespace {
 
 constexpr int completions_to_estimate = 20;
-// Of the KV memory: the rest is for outputs longer than expected, so that the engine need not preempt.
-constexpr double kv_usable = 0.96;
 
 }  // namespace
 
@@ -26,7 +24,7 @@ int Controller::State::capacity(const InstanceRecord& i) const {
 
 bool Controller::State::has_room(const InstanceRecord& i, Tokens kv) const {
   const Ledger::Account& account = ledger.account(i.description.id);
-  if (account.slots >= capacity(i) || now < i.hold_until) return false;
+  if (account.slots >= capacity(i) || now < i.hold_until || !gate_open(i)) return false;
   if (!i.description.kv_capacity || account.slots == 0) return true;
   return static_cast<double>((account.kv + kv).count) <=
          kv_usable * static_cast<double>(i.description.kv_capacity->count);
@@ -58,6 +56,17 @@ Tokens Controller::State::expected_output(const RequestDescription& r) const {
   const double mean = r.model.index() < models.size() ? models[r.model.index()].mean_output() : typical_length;
   const Tokens expected{static_cast<std::int64_t>(mean)};
   return r.max_output ? std::min(expected, *r.max_output) : expected;
+}
+
+// Output tokens to keep memory for: those there are and the next ones, and for a young request half of what running ones
+// have on average, for when many start together.
+Tokens Controller::State::soon_generated(ModelId id, Tokens so_far, Tokens at_most) const {
+  const double age = id.index() < models.size() ? models[id.index()].mean_age() : typical_length;
+  return std::min(at_most, std::max(so_far + lookahead, Tokens{static_cast<std::int64_t>(age / 2)}));
+}
+
+Tokens Controller::State::memory_at_start(const RequestDescription& r) const {
+  return r.prompt + soon_generated(r.model, Tokens{0}, r.max_output.value_or(unbounded));
 }
 
 std::optional<WaitEstimate> Controller::State::estimate(ModelId id, Tokens ahead) const {
@@ -105,6 +114,7 @@ OrderForest::Index Controller::State::first_of(ModelId id) {
     if (node == OrderForest::none || !traits(configuration->policy).late_last) return node;
     RequestRecord& r = requests[forest.payload(node)];
     if (r.place.late || now <= r.latest_start) return node;
+    if (queue.phase(forest, r.place, node) == ModelQueue::Phase::kept) models[id.index()].kept_late += seconds(work_of(r));
     r.node = queue.make_late(forest, r.place.group, node, r.request.prompt);
     r.place.late = true;
   }
@@ -137,7 +147,7 @@ void Controller::State::serve(ModelId id) {
         avoided = true;
         continue;
       }
-      if (!has_room(i, r.cost)) {
+      if (!has_room(i, memory_at_start(r.request))) {
         if (available(i)) i.governor.note_full();
         continue;
       }
@@ -169,7 +179,7 @@ void Controller::State::serve(InstanceId id) {
     const OrderForest::Index best = front(*i);
     if (best == OrderForest::none) return;
     const Index index = forest.payload(best);
-    if (!has_room(*i, requests[index].cost)) {
+    if (!has_room(*i, memory_at_start(requests[index].request))) {
       i->governor.note_full();
       return;
     }
@@ -215,11 +225,16 @@ void Controller::State::dispatch(Index index, InstanceRecord& i) {
 
   const Ledger::Account before = ledger.account(i.description.id);
   if (before.active == 0) i.last_progress = now;
+  if (const Duration wait = gathering(i); wait > Duration{} && i.gate_opened != now) {
+    i.gate_opened = now;
+    wake(i, add(now, wait));
+  }
   ledger.open({.key = {r.request.id, r.attempt},
                .instance = i.description.id,
                .model = r.request.model,
                .prompt = r.request.prompt,
-               .kv = r.cost,
+               .longest = r.request.max_output.value_or(unbounded),
+               .kv = memory_at_start(r.request),
                .dispatched = now,
                .last_progress = now});
   account_busy(i, before.slots);

@@ -271,6 +271,7 @@ void Controller::State::evaluate(InstanceRecord& i) {
     }
     next = std::min(next, i.retry_at);
   }
+  if (const Instant opens = add(i.gate_opened, gathering(i)); i.gate_opened != Instant::min() && opens > now) next = std::min(next, opens);
   if (i.hold_until > now) next = std::min(next, i.hold_until);
   if (i.share && i.share_until > now) next = std::min(next, i.share_until);
   if (overdue) next = std::min(next, add(now, configuration->dispatch.release_timeout));

@@ -35,6 +35,12 @@ void Ledger::set_state(Index index, LedgerEntry::State state) {
   tally(account, entry.state, 1);
 }
 
+void Ledger::set_kv(Index index, Tokens kv) {
+  LedgerEntry& entry = entries_[index];
+  if (entry.slot_held) account_of(entry.instance).kv += kv - entry.kv;
+  entry.kv = kv;
+}
+
 void Ledger::tally(Account& account, LedgerEntry::State state, int by) {
   if (state == LedgerEntry::State::running) account.running += by;
   if (state == LedgerEntry::State::running || state == LedgerEntry::State::queued_at_engine) account.active += by;

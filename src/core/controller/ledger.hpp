@@ -26,7 +26,8 @@ struct LedgerEntry {
   bool slot_held = true;    // SlotReleased did not come yet
   bool streamed = true;     // its progress can be seen
   Tokens prompt{0};
-  Tokens kv{0};             // reserved: prompt and expected output
+  Tokens longest{0};        // output it may have
+  Tokens kv{0};             // held, as far as it is known, and soon to be
   Tokens generated{0};
   Instant dispatched;
   Instant last_progress;
@@ -44,12 +45,13 @@ class Ledger {
     int slots = 0;       // held
     int running = 0;     // entries in state running
     int active = 0;      // entries queued at the engine or running
-    Tokens kv{0};        // reserved by held slots
+    Tokens kv{0};        // of held slots
   };
 
   Index open(const LedgerEntry& entry);
   std::optional<Index> find(AttemptKey key) const { return by_key_.find(packed(key)); }
   void set_state(Index index, LedgerEntry::State state);
+  void set_kv(Index index, Tokens kv);
   void release_slot(Index index);   // closes the entry when it has ended too
   void end(Index index);            // closes the entry when its slot was released
 

@@ -17,6 +17,7 @@ namespace qlm {
 struct GroupKey {
   ClassId service_class;
   std::uint32_t size_bucket = 0;  // of the prompt; see prompt_bucket()
+  bool priced_out = false;        // too dear for the load when it came: given up while that lasts
   auto operator<=>(const GroupKey&) const = default;
 };
 
@@ -35,10 +36,14 @@ class ModelQueue {
     OrderForest::Bound cut;             // nodes of `tree` before it are given up
     Index head = OrderForest::none;     // the first of `tree` at or after the cut
     Tokens prompts{0};                  // of what `tree` holds
+    double arrivals = 0, arrived_prompts = 0;  // lately: forgotten slowly, by whoever selects
+    double admitted = 1;                // share of those that arrive now that the load leaves room for
+    double credit = 0;                  // of admission: whole ones are spent
   };
 
   GroupIndex group(GroupKey key);  // made when there is none yet
   const std::vector<Group>& groups() const { return groups_; }
+  std::vector<Group>& groups() { return groups_; }
 
   Index insert(OrderForest& forest, Place place, std::int64_t key, std::uint64_t sequence, Tokens cost, Tokens prompt,
                Index payload);

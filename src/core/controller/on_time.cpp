@@ -1,6 +1,7 @@
 // Whom to give up: which requests of a model's queue cannot all be on time, decided afresh every two seconds from its
 // groups, never from its single requests.
 #include <algorithm>
+#include <limits>
 
 #include "core/controller/state.hpp"
 #include "core/plan/on_time_set.hpp"
@@ -10,6 +11,16 @@ namespace {
 
 constexpr Duration select_interval = 2s;
 constexpr int cells_a_group = 40;
+// The price (reference: a price from measured load): arrivals are remembered for about so long; the kept backlog is steered
+// to this part of what requests can wait on average, within about that many seconds.
+constexpr double window_seconds = 300;
+constexpr double backlog_share = 0.9;
+constexpr double steering_seconds = 600;
+constexpr double scale_after_seconds = 30;  // of full engines
+constexpr double lost_tolerated = 0.003, caution_gain = 0.3, caution_max = 0.15;
+// Separate steps: so many requests start together, or those that came within this time.
+constexpr int gathered = 24;
+constexpr Duration gathering_max = 1s;
 
 }  // namespace
 
@@ -30,22 +41,108 @@ void Controller::State::refresh_engine(ModelId id) {
     ++m.engines;
     if (m.engine || !i.description.speed) continue;
     const double kv = i.description.kv_capacity ? static_cast<double>(i.description.kv_capacity->count) : 0;
+    m.allowance = i.governor.allowance();
+    m.gathering = gathering(i);
     m.engine = full_load(*i.description.speed, i.governor.limit(), kv, m.mean_prompt(), m.mean_output());
   }
 }
 
+// How long an engine with separate steps may keep free slots, so that their requests start in one step.
+Duration Controller::State::gathering(const InstanceRecord& i) const {
+  if (!traits(configuration->policy).gathers || !i.description.speed) return Duration{};
+  return i.description.speed->kind == StepTimeModel::Kind::separate ? gathering_max : Duration{};
+}
+
+bool Controller::State::gate_open(const InstanceRecord& i) const {
+  const Ledger::Account& account = ledger.account(i.description.id);
+  const Duration wait = gathering(i);
+  if (wait == Duration{} || account.slots == 0 || now == i.gate_opened || now >= add(i.gate_opened, wait)) return true;
+  std::int64_t waiting = 0;
+  double cost = 1;
+  for (const ModelId id : i.description.models) {
+    const ModelRecord& m = models[id.index()];
+    waiting += m.queue.count();
+    cost = std::max(cost, m.mean_prompt() + m.mean_output());
+  }
+  double together = capacity(i) - account.slots;
+  if (i.description.kv_capacity) {
+    together = std::min(together, static_cast<double>((*i.description.kv_capacity - account.kv).count) * kv_usable / cost);
+  }
+  return together >= static_cast<double>(std::min<std::int64_t>(waiting, gathered));
+}
+
 void Controller::State::select_on_time() {
-  if (!traits(configuration->policy).gives_up || now < select_at) return;
+  const PolicyTraits policy = traits(configuration->policy);
+  if (!policy.late_last || now < select_at) return;
   select_at = add(now, select_interval);
   for (std::size_t m = 0; m < models.size(); ++m) {
-    if (!models[m].queue.empty()) select_on_time(ModelId{static_cast<std::uint32_t>(m)});
+    const ModelId id{static_cast<std::uint32_t>(m)};
+    refresh_engine(id);
+    learn_scale(models[m]);
+    if (policy.gives_up && !models[m].queue.empty()) select_on_time(id);
+  }
+}
+
+// While there was more to do than could be done, engines worked all the time: what they completed took that time.
+void Controller::State::learn_scale(ModelRecord& m) {
+  const bool full = m.queue.count() > 0;
+  if (full && m.was_full) {
+    const double fade = 1 - seconds(select_interval) / window_seconds;
+    m.full_seconds = m.full_seconds * fade + seconds(select_interval) * m.engines;
+    m.full_work = m.full_work * fade + m.work_done;
+    if (m.full_seconds > scale_after_seconds && m.full_work > 0) m.scale = std::clamp(m.full_seconds / m.full_work, 0.25, 4.0);
+  }
+  m.was_full = full;
+  m.work_done = 0;
+}
+
+// Which groups the load leaves room for, by value a second of work. Only what arrives from now on is judged by it.
+void Controller::State::set_prices(ModelRecord& m) {
+  const double fade = 1 - seconds(select_interval) / window_seconds;
+  m.window = m.window * fade + seconds(select_interval);
+  m.slack *= fade;
+  m.slack_weight *= fade;
+
+  struct Offer {
+    double density = 0, work_a_second = 0;
+    std::size_t group = 0;
+  };
+  std::vector<Offer> offers;
+  double backlog = 0;
+  std::vector<ModelQueue::Group>& groups = m.queue.groups();
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    ModelQueue::Group& group = groups[g];
+    if (group.key.priced_out) continue;
+    group.arrivals *= fade;
+    group.arrived_prompts *= fade;
+    if (group.arrivals <= 0) continue;
+    const Tokens prompt{static_cast<std::int64_t>(group.arrived_prompts / group.arrivals)};
+    const double work = m.scale * seconds(request_work(*m.engine, prompt, m.mean_output()));
+    const double value = configuration->classes[group.key.service_class.index()].value;
+    const std::int64_t kept = forest.count(group.tree) - forest.before(group.tree, group.cut).count;
+    backlog += work * static_cast<double>(kept);
+    offers.push_back({value / work, work * group.arrivals / m.window, g});
+  }
+  const double capacity = m.engines;
+  const double slack = m.slack_weight > 0 ? m.slack / m.slack_weight : 0;
+  // Kept ones that become late mean that the engines do less than was thought, for memory or prompts in their way.
+  const double lost = m.kept_late * m.scale / (capacity * seconds(select_interval));
+  m.kept_late = 0;
+  m.caution = std::clamp(m.caution + caution_gain * (lost - lost_tolerated), 0.0, caution_max);
+  double room = (1 - m.caution) * capacity * (1 + (backlog_share * slack - backlog / capacity) / steering_seconds);
+  std::ranges::stable_sort(offers, std::greater<>{}, &Offer::density);
+  m.priced = false;
+  for (const Offer& offer : offers) {
+    groups[offer.group].admitted = std::clamp(room / offer.work_a_second, 0.0, 1.0);
+    m.priced = m.priced || room < offer.work_a_second;
+    room -= offer.work_a_second;
   }
 }
 
 void Controller::State::select_on_time(ModelId id) {
   ModelRecord& m = model(id);
-  refresh_engine(id);
   if (!m.engine) return;
+  set_prices(m);
   const std::vector<ModelQueue::Group>& groups = m.queue.groups();
   std::vector<OnTimeCell> cells;
   std::vector<std::int64_t> late(groups.size(), 0);
@@ -54,13 +151,14 @@ void Controller::State::select_on_time(ModelId id) {
     const std::int64_t count = forest.count(tree);
     if (count == 0) continue;
     // The keys of this policy are latest starts.
+    if (groups[g].key.priced_out && m.priced) continue;
     late[g] = forest.before(tree, {now.time_since_epoch().count(), 0}).count;
     const OrderForest::Index first = forest.at_rank(tree, late[g]);
     if (first == OrderForest::none) continue;
     const std::int64_t from = forest.key(first), to = forest.key(forest.at_rank(tree, count - 1));
     const std::int64_t step = std::max<std::int64_t>(1'000'000, (to - from) / cells_a_group + 1);
     const Tokens mean_prompt{groups[g].prompts.count / count};
-    const Duration work = request_work(*m.engine, mean_prompt, m.mean_output());
+    const Duration work = duration_from_seconds(m.scale * seconds(request_work(*m.engine, mean_prompt, m.mean_output())));
     const double value = configuration->classes[groups[g].key.service_class.index()].value;
     std::int64_t before = late[g];
     for (std::int64_t edge = from; edge <= to && before < count; edge += step) {
@@ -72,11 +170,13 @@ void Controller::State::select_on_time(ModelId id) {
       before = up_to;
     }
   }
-  const std::vector<std::int64_t> dropped = give_up(std::move(cells), m.engines);
+  const std::vector<std::int64_t> dropped = give_up(std::move(cells), 0.85 * m.engines);
   for (std::uint32_t g = 0; g < groups.size(); ++g) {
     const std::int64_t rank = late[g] + (g < dropped.size() ? dropped[g] : 0);
     OrderForest::Bound cut;
-    if (rank > 0) {  // right behind the last one given up: who arrives later and is due later is kept
+    if (groups[g].key.priced_out && m.priced) {  // those to come as well
+      cut = {std::numeric_limits<std::int64_t>::max(), 0};
+    } else if (rank > 0) {  // right behind the last one given up: who arrives later and is due later is kept
       cut = forest.bound(forest.at_rank(groups[g].tree, rank - 1));
       ++cut.sequence;
     }

@@ -21,6 +21,11 @@
 
 namespace qlm {
 
+// Of the KV memory: the rest is for outputs longer than expected, so that the engine need not preempt.
+inline constexpr double kv_usable = 0.96;
+// Tokens that a running request generates until its next report is heard and those it let in have finished.
+inline constexpr Tokens lookahead{32};
+inline constexpr Tokens unbounded{std::int64_t{1} << 40};
 inline constexpr int bypass_max = 8;  // requests looked at behind one that must wait for another instance
 
 struct RequestRecord {
@@ -54,6 +59,16 @@ struct ModelRecord {
   ModelQueue queue;
   std::optional<EngineLoad> engine;   // a full one of those that serve it, where its speed is known
   int engines = 0;                    // that serve it now
+  int allowance = 0;                  // of one: what may stand in its own queue
+  // What the engines' work really takes against what is computed for it, from times when they were full.
+  double scale = 1, full_seconds = 0, full_work = 0, work_done = 0;
+  bool was_full = false;
+  // Work of kept ones that became late all the same, since the last look; and what is left free because of it.
+  double kept_late = 0, caution = 0;
+  bool priced = false;                // the load leaves no room for some
+  Duration gathering{};               // how long one may keep slots free
+  double window = 0;                  // seconds that the groups' arrivals stand for
+  double slack = 0, slack_weight = 0; // of arrivals: seconds from arrival to latest start, summed
   std::vector<InstanceId> instances;  // that serve it, by id
   Instant unserved_since = never;     // no instance up since then; never: at least one is
   bool look_again = false;            // its front changed during this event
@@ -62,10 +77,12 @@ struct ModelRecord {
   std::int64_t completions = 0;
   double tokens = 0, busy_seconds = 0;    // prompt and output of completed requests over time with work in flight
   double outputs = 0, prompts = 0, outputs_weight = 0;  // of mean lengths
+  double squared_outputs = 0;
   Instant busy_from;
 
   double mean_output() const;
   double mean_prompt() const;
+  double mean_age() const;
 };
 
 // What is left of a rate limit.
@@ -79,6 +96,9 @@ struct TokenBucket {
 };
 
 inline double ModelRecord::mean_output() const { return outputs_weight >= 1 ? outputs / outputs_weight : typical_length; }
+// Tokens that a running request has generated, on average over those that run: half its length, and more where lengths
+// differ, for the long ones run longer.
+inline double ModelRecord::mean_age() const { return outputs_weight >= 1 && outputs > 0 ? squared_outputs / (2 * outputs) : typical_length; }
 inline double ModelRecord::mean_prompt() const { return outputs_weight >= 1 ? prompts / outputs_weight : typical_length; }
 
 struct TenantRecord {
@@ -101,6 +121,7 @@ struct InstanceRecord {
   Duration pause{};            // of the breaker, doubled while it keeps failing
   Instant retry_at = never;    // open: when to probe
   Instant hold_until = Instant::min();  // refused by the engine: no dispatch before
+  Instant gate_opened = Instant::min(); // separate steps: when requests were last let in together
   std::optional<int> share;
   Instant share_until = never;
   Governor governor;
@@ -178,6 +199,7 @@ struct Controller::State {
   void set_times(RequestRecord& r);
   std::int64_t order_key(const RequestRecord& r) const;
   GroupKey group_key(const RequestRecord& r) const;
+  GroupKey priced(const RequestRecord& r, ModelRecord& m) const;
   void expire_due();
   std::optional<action::Reject> refusal_by_tenant_limits(const RequestDescription& r, Duration turnover);
   Duration spread(RequestId id, Duration base) const;
@@ -189,6 +211,10 @@ struct Controller::State {
   // on_time.cpp
   Duration work_of(const RequestRecord& r) const;
   void refresh_engine(ModelId id);
+  Duration gathering(const InstanceRecord& i) const;
+  bool gate_open(const InstanceRecord& i) const;
+  void set_prices(ModelRecord& m);
+  void learn_scale(ModelRecord& m);
   void select_on_time();
   void select_on_time(ModelId id);
   void serve(ModelId id);
@@ -203,6 +229,8 @@ struct Controller::State {
   int capacity(const InstanceRecord& i) const;
   void dispatch(Index index, InstanceRecord& i);
   Tokens expected_output(const RequestDescription& r) const;
+  Tokens soon_generated(ModelId id, Tokens so_far, Tokens at_most) const;
+  Tokens memory_at_start(const RequestDescription& r) const;
   std::optional<WaitEstimate> estimate(ModelId id, Tokens ahead) const;
   std::optional<WaitEstimate> wait_of(const RequestRecord& r) const;
   bool any_room(ModelId id) const;

@@ -8,11 +8,14 @@ namespace {
 
 Duration from_ms(double ms) { return Duration{static_cast<std::int64_t>(ms * 1e6 + 0.5)}; }
 
+// A full engine's step, with the prompts that come in beside those that decode.
 double full_step_ms(const EngineLoad& load) {
   const StepTimeModel& s = load.step;
-  double ms = s.kind == StepTimeModel::Kind::separate ? s.decode_base_ms : s.base_ms;
+  const bool separate = s.kind == StepTimeModel::Kind::separate;
+  double ms = separate ? s.decode_base_ms : s.base_ms;
   if (s.kind == StepTimeModel::Kind::knee) ms += s.per_prefill_token_ms * std::max(load.batch, s.knee_tokens);
-  return ms + s.per_sequence_ms * load.batch + s.per_context_token_ms * load.batch * load.context;
+  ms += s.per_sequence_ms * load.batch + s.per_context_token_ms * load.batch * load.context;
+  return separate ? ms : ms + s.per_prefill_token_ms * load.admitted * load.prompt;
 }
 
 }  // namespace
@@ -24,7 +27,7 @@ PolicyTraits traits(Policy policy) {
     case Policy::edf: return {};
     case Policy::edf_expire:
     case Policy::sjf: return {.late_last = true};
-    case Policy::qlm: return {.late_last = true, .gives_up = true, .groups_by_size = true};
+    case Policy::qlm: return {.late_last = true, .gives_up = true, .gathers = true, .groups_by_size = true};
   }
   return {};
 }
@@ -50,7 +53,8 @@ std::uint32_t size_bucket(Tokens prompt) {
 EngineLoad full_load(const StepTimeModel& step, double slots, double kv_tokens, double mean_prompt, double mean_output) {
   const double context = mean_prompt + mean_output / 2;
   const double by_memory = kv_tokens > 0 ? kv_tokens / std::max(1.0, context) : slots;
-  return {step, std::max(1.0, std::min(slots, by_memory)), context};
+  const double batch = std::max(1.0, std::min(slots, by_memory));
+  return {step, batch, context, by_memory < slots ? kv_tokens : 0, batch / std::max(1.0, mean_output), mean_prompt};
 }
 
 Duration request_work(const EngineLoad& load, Tokens prompt, double output) {
@@ -61,16 +65,21 @@ Duration request_work(const EngineLoad& load, Tokens prompt, double output) {
   const double base = separate ? s.decode_base_ms : s.base_ms;
   // Below the knee, tokens are free and the weights' reading is what a step costs.
   const double idle = knee ? s.per_prefill_token_ms * std::max(0.0, s.knee_tokens - load.batch) : 0;
-  const double per_output = (base + idle) / load.batch + (knee ? s.per_prefill_token_ms : 0) + s.per_sequence_ms;
-  const double context = output * (p + output / 2) * s.per_context_token_ms;
+  const double held = p + output / 2;
+  // What each step costs whoever runs is shared by the slots, or by the memory held where that is what there is too little of.
+  const double share = load.memory > 0 ? held / load.memory : 1 / load.batch;
+  const double per_output = (base + idle) * share + (knee ? s.per_prefill_token_ms : 0) + s.per_sequence_ms;
+  const double context = output * held * s.per_context_token_ms;
   const double prefill = p * s.per_prefill_token_ms + p * p / 2 * s.per_attention_ms;
   return std::max(Duration{1}, from_ms(prefill + per_output * output + context));
 }
 
-Duration start_margin(const EngineLoad& load, Tokens prompt) {
+Duration start_margin(const EngineLoad& load, Tokens prompt, int queued) {
   const auto p = static_cast<double>(prompt.count);
   const double prefill = p * load.step.per_prefill_token_ms + (load.step.kind == StepTimeModel::Kind::separate ? load.step.base_ms : 0);
-  return from_ms(1.2 * full_step_ms(load) + prefill);
+  // Slots free at random: three times the mean covers nearly all of what two of them take.
+  const double steps = 1.2 + 3.0 * queued / std::max(1e-3, load.admitted);
+  return from_ms(steps * full_step_ms(load) + prefill);
 }
 
 }  // namespace qlm

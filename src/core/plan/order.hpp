@@ -14,6 +14,7 @@ namespace qlm {
 struct PolicyTraits {
   bool late_last = false;       // who cannot be on time any more is served after all others
   bool gives_up = false;        // in overload some are given up before they are late (plan/on_time_set.hpp)
+  bool gathers = false;         // engines with separate steps are given requests together
   bool groups_by_size = false;  // request groups are cut by prompt size too, so that a group's requests are alike
 };
 PolicyTraits traits(Policy policy);
@@ -33,8 +34,11 @@ std::uint32_t size_bucket(Tokens prompt);
 // An engine at work: what one more request costs it.
 struct EngineLoad {
   StepTimeModel step;
-  double batch = 1;    // sequences that run together when it is full
-  double context = 0;  // KV tokens each holds, on average
+  double batch = 1;      // sequences that run together when it is full
+  double context = 0;    // KV tokens each holds, on average
+  double memory = 0;     // KV tokens of the engine, where memory and not its slots bounds the batch; else 0
+  double admitted = 0;   // requests a step takes in, on average, for those that finish
+  double prompt = 0;     // tokens of one, on average
 };
 // The steady batch of an engine with so many slots and so much KV memory, for requests of this size.
 EngineLoad full_load(const StepTimeModel& step, double slots, double kv_tokens, double mean_prompt, double mean_output);
@@ -42,7 +46,8 @@ EngineLoad full_load(const StepTimeModel& step, double slots, double kv_tokens, 
 // The share of a full engine's time that a request takes: its prompt's prefill, its tokens' own terms, and its part of
 // what each step costs whoever runs (scheduling-survey 2.2; reference: "work in engine seconds from its own prompt").
 Duration request_work(const EngineLoad& load, Tokens prompt, double output);
-// How long before its deadline it must be dispatched: 1.2 steps of a full engine, and its own prefill.
-Duration start_margin(const EngineLoad& load, Tokens prompt);
+// How long before its deadline it must be dispatched: 1.2 steps of a full engine, those until `queued` others before it
+// have been taken in, and its own prefill.
+Duration start_margin(const EngineLoad& load, Tokens prompt, int queued);
 
 }  // namespace qlm

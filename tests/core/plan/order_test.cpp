@@ -49,8 +49,9 @@ TEST(Order, AFullEngineDoesAboutASecondsWorkASecond) {
 
 TEST(Order, ALongerPromptMustStartSooner) {
   const EngineLoad full = full_load(knee, 256, 464'000, 250, 228);
-  EXPECT_LT(start_margin(full, Tokens{100}), start_margin(full, Tokens{10'000}));
-  EXPECT_GT(start_margin(full, Tokens{1}), 8ms) << "a step at least";
+  EXPECT_LT(start_margin(full, Tokens{100}, 0), start_margin(full, Tokens{10'000}, 0));
+  EXPECT_GT(start_margin(full, Tokens{1}, 0), 8ms) << "a step at least";
+  EXPECT_GT(start_margin(full, Tokens{1}, 2), start_margin(full, Tokens{1}, 0)) << "others stand in the engine's queue before it";
 }
 
 }  // namespace

@@ -1,0 +1,86 @@
+// What policy qlm does beyond an order: whom the load leaves room for, requests let in together, memory as it is used.
+#include <gtest/gtest.h>
+
+#include "world.hpp"
+
+namespace qlm::testing {
+namespace {
+
+// A second of prefill for 1,000 tokens, and almost nothing else: a request's work is its prompt.
+constexpr StepTimeModel prefill_only{.kind = StepTimeModel::Kind::linear, .base_ms = 0.001, .per_prefill_token_ms = 1};
+
+std::shared_ptr<ControllerConfiguration> overloaded(Duration ttft) {
+  auto c = configuration(Policy::qlm);
+  for (ServiceClass& each : c->classes) each.slo.ttft = ttft;
+  return c;
+}
+
+InstanceDescription one_at_a_time(const StepTimeModel& step) {
+  return {.id = InstanceId{0}, .name = "gpu", .models = {ModelId{0}}, .slots = 1, .speed = step, .drops_queued = false};
+}
+
+RequestId arrive(World& w, std::int64_t prompt, Duration ttft) {
+  static std::uint64_t next = 0;
+  const RequestId id{1'000'000 + ++next};
+  w.feed(event::Arrived{{.id = id, .model = ModelId{0}, .slo = {.ttft = ttft}, .prompt = Tokens{prompt}, .streaming = true}});
+  return id;
+}
+
+TEST(Overload, WhatCannotAllBeOnTimeLosesItsLongestFirst) {
+  World w(overloaded(10s));
+  w.join(one_at_a_time(prefill_only));
+  const RequestId running = arrive(w, 1000, 10s);
+  // Twelve seconds of work due in ten: the one of six seconds makes room for all others.
+  const RequestId large = arrive(w, 6000, 10s);
+  std::vector<RequestId> small;
+  for (int k = 0; k < 6; ++k) small.push_back(arrive(w, 1000, 10s));
+  w.advance(2s);
+  arrive(w, 16, 10s);  // an event after the look every two seconds
+  w.complete(running);
+  for (const RequestId id : small) {
+    EXPECT_EQ(w.dispatched().back(), id.value);
+    w.advance(1s);
+    w.complete(id);
+  }
+  EXPECT_NE(w.dispatched().back(), large.value);
+}
+
+TEST(Overload, EnginesWithSeparateStepsAreGivenRequestsTogether) {
+  const StepTimeModel separate{.kind = StepTimeModel::Kind::separate, .base_ms = 10, .decode_base_ms = 10, .per_prefill_token_ms = 0.1};
+  World w(overloaded(60s));
+  InstanceDescription d = one_at_a_time(separate);
+  d.slots = 64;
+  w.join(d);
+  std::vector<RequestId> all;
+  for (int k = 0; k < 200; ++k) all.push_back(arrive(w, 100, 60s));
+  const auto before = w.dispatched().size();
+  ASSERT_EQ(before, 64u) << "an idle engine is filled at once";
+  const auto started = w.dispatched();
+  w.advance(10ms);
+  for (std::size_t k = 0; k < 23; ++k) w.complete(RequestId{started[k]});
+  EXPECT_EQ(w.dispatched().size(), 64u) << "23 slots are free";
+  w.complete(RequestId{started[23]});
+  EXPECT_EQ(w.dispatched().size(), 64u + 24);
+  w.advance(10ms);
+  w.complete(RequestId{started[24]});
+  EXPECT_EQ(w.dispatched().size(), 64u + 24);
+  w.advance(990ms);
+  EXPECT_EQ(w.dispatched().size(), 64u + 25) << "fewer do not wait for ever";
+}
+
+TEST(Overload, MemoryIsWhatRunsHoldsAndWillSoon) {
+  World w;
+  w.join({.name = "kv", .models = {ModelId{0}}, .slots = 100, .kv_capacity = Tokens{1000}});
+  const RequestId growing = w.arrive({.prompt = 300});   // 300 and the first 128 tokens
+  w.arrive({.prompt = 300});
+  EXPECT_EQ(w.dispatched().size(), 2u);
+  w.first_token(growing);
+  w.feed(event::Progress{w.attempt(growing), Tokens{200}});
+  w.arrive({.prompt = 20, .max_output = Tokens{30}});
+  EXPECT_EQ(w.dispatched().size(), 2u) << "300 + 232, 428, and 50 do not fit 960";
+  w.complete(growing);
+  EXPECT_EQ(w.dispatched().size(), 3u);
+}
+
+}  // namespace
+}  // namespace qlm::testing
