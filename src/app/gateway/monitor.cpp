@@ -50,6 +50,10 @@ void Fleet::Monitor::next_question() {
   const auto question = probe_.next();
   if (!question) return looking_again_ ? looked_again() : discovered();
   ask(*question, [this](const net::Fetched& answer) {
+    if (!answer && looking_again_) {  // whether it is there at all matters more
+      look_at_ = add(fleet_.loop_.now(), look_interval);
+      return check_health();
+    }
     if (answer) probe_.answered(answer->head.status, answer->head.fields, answer->body);
     else probe_.failed(answer.error().message);
     next_question();
