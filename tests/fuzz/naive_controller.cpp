@@ -475,10 +475,7 @@ void NaiveController::dispatched(const action::Dispatch& d) {
   REQUIRE(r.rests_until <= now_);
 
   REQUIRE(first(*p) == &r);
-  if (std::ranges::none_of(
-          tries_, [&](const auto& t) { return t.second.instance == d.instance && t.second.active(); })) {
-    p->progressed = now_;
-  }
+  if (!watched(*p)) p->progressed = now_;  // no stream was late before
   r.state = RequestState::dispatched;
   r.attempt = d.key.attempt;
   r.instance = d.instance;

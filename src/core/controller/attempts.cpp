@@ -36,7 +36,7 @@ void Controller::State::leave_flight(Index index) {
 void Controller::State::on(const event::Sent& e) {
   const auto entry = ledger.find(e.key);
   if (!entry) return;
-  ledger[*entry].streamed = e.streamed;
+  ledger.set_streamed(*entry, e.streamed);
   // What it will have generated at any time nobody will see: it counts as those that run do on average.
   if (!e.streamed) ledger.set_kv(*entry, ledger[*entry].prompt + soon_generated(ledger[*entry].model, Tokens{0}, ledger[*entry].longest) * 2);
 }

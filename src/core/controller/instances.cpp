@@ -239,19 +239,16 @@ void Controller::State::run_instance_timers() {
 
 void Controller::State::evaluate(InstanceRecord& i) {
   const InstanceId id = i.description.id;
-  bool watched = false, overdue = false;
+  bool overdue = false;
   Instant next = never;
   for (auto at = ledger.account(id).first; at != Ledger::none; at = ledger[at].next) {
     const LedgerEntry& entry = ledger[at];
-    const bool active =
-        entry.state == LedgerEntry::State::queued_at_engine || entry.state == LedgerEntry::State::running;
-    if (active && entry.streamed) watched = true;
     if (entry.ended && entry.slot_held) {
       if (entry.release_by <= now) overdue = true;
       else next = std::min(next, entry.release_by);
     }
   }
-  if (watched && !i.stalled) {
+  if (ledger.account(id).watched > 0 && !i.stalled) {
     const Instant due = add(i.last_progress, stall_limit(i));
     if (due <= now) {
       i.stalled = true;

@@ -22,7 +22,7 @@ Ledger::Index Ledger::open(const LedgerEntry& entry) {
   if (account.first != none) entries_[account.first].previous = index;
   account.first = index;
   ++account.slots;
-  tally(account, entry.state, 1);
+  tally(account, entry, 1);
   account.kv += entry.kv;
   return index;
 }
@@ -30,9 +30,9 @@ Ledger::Index Ledger::open(const LedgerEntry& entry) {
 void Ledger::set_state(Index index, LedgerEntry::State state) {
   LedgerEntry& entry = entries_[index];
   Account& account = account_of(entry.instance);
-  tally(account, entry.state, -1);
+  tally(account, entry, -1);
   entry.state = state;
-  tally(account, entry.state, 1);
+  tally(account, entry, 1);
 }
 
 void Ledger::set_kv(Index index, Tokens kv) {
@@ -41,9 +41,18 @@ void Ledger::set_kv(Index index, Tokens kv) {
   entry.kv = kv;
 }
 
-void Ledger::tally(Account& account, LedgerEntry::State state, int by) {
-  if (state == LedgerEntry::State::running) account.running += by;
-  if (state == LedgerEntry::State::running || state == LedgerEntry::State::queued_at_engine) account.active += by;
+void Ledger::set_streamed(Index index, bool streamed) {
+  LedgerEntry& entry = entries_[index];
+  Account& account = account_of(entry.instance);
+  tally(account, entry, -1);
+  entry.streamed = streamed;
+  tally(account, entry, 1);
+}
+
+void Ledger::tally(Account& account, const LedgerEntry& entry, int by) {
+  const bool running = entry.state == LedgerEntry::State::running;
+  if (running) account.running += by;
+  if (entry.streamed && (running || entry.state == LedgerEntry::State::queued_at_engine)) account.watched += by;
 }
 
 void Ledger::release_slot(Index index) {
@@ -66,7 +75,7 @@ void Ledger::end(Index index) {
 void Ledger::close(Index index) {
   const LedgerEntry& entry = entries_[index];
   Account& account = account_of(entry.instance);
-  tally(account, entry.state, -1);
+  tally(account, entry, -1);
   by_key_.erase(packed(entry.key));
   if (entry.previous != none) entries_[entry.previous].next = entry.next;
   if (entry.previous == none) account.first = entry.next;

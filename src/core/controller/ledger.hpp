@@ -44,7 +44,7 @@ class Ledger {
     Index first = none;
     int slots = 0;       // held
     int running = 0;     // entries in state running
-    int active = 0;      // entries queued at the engine or running
+    int watched = 0;     // entries queued at the engine or running whose progress can be seen
     Tokens kv{0};        // of held slots
   };
 
@@ -52,6 +52,7 @@ class Ledger {
   std::optional<Index> find(AttemptKey key) const { return by_key_.find(packed(key)); }
   void set_state(Index index, LedgerEntry::State state);
   void set_kv(Index index, Tokens kv);
+  void set_streamed(Index index, bool streamed);
   void release_slot(Index index);   // closes the entry when it has ended too
   void end(Index index);            // closes the entry when its slot was released
 
@@ -65,7 +66,7 @@ class Ledger {
  private:
   Account& account_of(InstanceId instance);
   void close(Index index);
-  static void tally(Account& account, LedgerEntry::State state, int by);
+  static void tally(Account& account, const LedgerEntry& entry, int by);
 
   Slab<LedgerEntry> entries_;
   IdMap<Index> by_key_;

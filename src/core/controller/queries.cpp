@@ -191,7 +191,7 @@ std::string Controller::check_invariants() const {
   for (std::size_t k = 0; k < s.instances.size(); ++k) {
     const InstanceId id{static_cast<std::uint32_t>(k)};
     const Ledger::Account& account = s.ledger.account(id);
-    int slots = 0, running = 0, active = 0;
+    int slots = 0, running = 0, watched = 0;
     Tokens kv{0};
     for (auto at = account.first; at != Ledger::none; at = s.ledger[at].next) {
       const LedgerEntry& entry = s.ledger[at];
@@ -199,12 +199,13 @@ std::string Controller::check_invariants() const {
       if (entry.ended && !entry.slot_held) return broken("a closed ledger entry is still there", entry.key.request.value);
       slots += entry.slot_held ? 1 : 0;
       running += entry.state == LedgerEntry::State::running ? 1 : 0;
-      active += entry.state == LedgerEntry::State::running || entry.state == LedgerEntry::State::queued_at_engine ? 1 : 0;
+      const bool active = entry.state == LedgerEntry::State::running || entry.state == LedgerEntry::State::queued_at_engine;
+      watched += active && entry.streamed ? 1 : 0;
       if (entry.slot_held) kv += entry.kv;
       const bool timed = entry.ended && entry.slot_held && s.instances[k].present;
       if (timed && s.instance_timers.when(id.value) == never) return broken("a slot nobody will ask for", k);
     }
-    if (slots != account.slots || running != account.running || active != account.active || kv != account.kv) {
+    if (slots != account.slots || running != account.running || watched != account.watched || kv != account.kv) {
       return broken("the ledger's sums are wrong at an instance", k);
     }
   }

@@ -319,6 +319,20 @@ TEST(Breaker, WhatFailsAgainIsLeftAloneForLonger) {
   EXPECT_EQ(gaps, (std::vector<Duration>{1s, 2s, 4s, 5s, 5s, 5s}));
 }
 
+TEST(Watchdog, AStreamHasItsWholeTimeBesideAnAnswerThatShowsNoTokens) {
+  World w;
+  w.join(2);
+  const RequestId whole = w.arrive();
+  w.feed(event::Sent{w.attempt(whole), false});
+  w.advance(10min);
+  const RequestId streamed = w.arrive();
+  w.feed(event::Sent{w.attempt(streamed), true});
+  w.advance(59s);
+  EXPECT_TRUE(w.all<action::Abort>().empty());
+  w.advance(1s);
+  EXPECT_EQ(w.all<action::Abort>().size(), 2u) << "that one is late";
+}
+
 TEST(Watchdog, AnInstanceWithoutAnyTokenIsCordonedAndItsWorkTakenBack) {
   World w;
   const InstanceId stuck = w.join(2);
