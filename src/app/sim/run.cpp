@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <fstream>
 #include <mutex>
+#include <optional>
 #include <sstream>
 #include <thread>
 
@@ -74,7 +75,7 @@ Result<std::vector<double>> parse_loads(const std::string& text) {
 // One simulation: its place in the results, and what it runs.
 struct Job {
   std::size_t cell = 0;
-  std::size_t policy = 0;
+  std::optional<std::size_t> policy;  // none: the limits of the cell
   const suite::Case* of = nullptr;
 };
 
@@ -124,7 +125,8 @@ std::vector<suite::CellResult> run_suite(const suite::Suite& s, unsigned threads
     for (const double load : s.loads) {
       for (int seed = 0; seed < s.seeds; ++seed) {
         for (std::size_t p = 0; p < s.policies.size(); ++p) jobs.push_back({cells.size(), p, &s.cases[c]});
-        suite::CellResult cell{s.cases[c].name, load, first_seed + static_cast<std::uint64_t>(seed), capacities[c], {}};
+        jobs.push_back({cells.size(), std::nullopt, &s.cases[c]});
+        suite::CellResult cell{s.cases[c].name, load, first_seed + static_cast<std::uint64_t>(seed), capacities[c], {}, {}};
         for (const Policy policy : s.policies) cell.policies.emplace_back(policy, suite::Figures{});
         cells.push_back(std::move(cell));
       }
@@ -140,8 +142,12 @@ std::vector<suite::CellResult> run_suite(const suite::Suite& s, unsigned threads
     workload::Trace trace = jobs[i].of->arrivals(rate, duration, cell.seed);
     if (s.requests > 0) trace.resize(std::min(trace.size(), static_cast<std::size_t>(s.requests)));
     const auto arrivals = suite::to_arrivals(*jobs[i].of, trace).value();
-    auto& [policy, figures] = cell.policies[jobs[i].policy];
-    figures = suite::figures(*jobs[i].of, fleet::simulate(suite::fleet_spec(*jobs[i].of, policy), arrivals));
+    if (jobs[i].policy) {
+      auto& [policy, figures] = cell.policies[*jobs[i].policy];
+      figures = suite::figures(*jobs[i].of, fleet::simulate(suite::fleet_spec(*jobs[i].of, policy), arrivals));
+    } else {
+      cell.limits = suite::limits_of(*jobs[i].of, arrivals);
+    }
     progress.one_done();
   });
   return cells;
@@ -154,7 +160,8 @@ std::vector<suite::CellResult> run_own(const OwnCase& own, const std::vector<Pol
   suite::Case same = own.of;
   same.arrivals = [&own](double, Duration, std::uint64_t) { return own.trace; };
   const double capacity = suite::measured_capacity(same, 10'000);
-  suite::CellResult cell{own.of.name, static_cast<double>(own.trace.size()) / lasted / capacity, 0, capacity, {}};
+  suite::CellResult cell{own.of.name, static_cast<double>(own.trace.size()) / lasted / capacity, 0, capacity,
+                         suite::limits_of(own.of, arrivals), {}};
   for (const Policy policy : policies) cell.policies.emplace_back(policy, suite::Figures{});
   Progress progress("simulations,", policies.size());
   in_parallel(threads, policies.size(), [&](std::size_t i) {

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <memory>
+#include <tuple>
+
+#include "simulate/bounds/ceiling.hpp"
 
 namespace qlm::suite {
 
@@ -54,6 +57,45 @@ double measured_capacity(const Case& of, std::int64_t backlog) {
   if (!arrivals || arrivals->empty()) return 0;
   const fleet::FleetResult result = fleet::simulate(fleet_spec(of, Policy::fcfs), *arrivals);
   return static_cast<double>(arrivals->size()) / seconds(result.ended);
+}
+
+namespace {
+
+bool alike(const fleet::InstanceSpec& a, const fleet::InstanceSpec& b) {
+  const auto facts = [](const fleet::InstanceSpec& i) {
+    return std::tuple(i.step.kind, i.step.base_ms, i.step.decode_base_ms, i.step.per_prefill_token_ms, i.step.per_sequence_ms,
+                      i.step.per_context_token_ms, i.limits.kv_tokens, i.limits.max_num_seqs, i.models);
+  };
+  return facts(a) == facts(b);
+}
+
+}  // namespace
+
+Limits limits_of(const Case& of, const std::vector<fleet::Arrival>& arrivals) {
+  std::vector<bounds::Request> requests;
+  std::vector<workload::Lengths> lengths;
+  for (const fleet::Arrival& a : arrivals) {
+    Slo slo = of.classes[a.service_class.index()].slo;
+    if (!slo.tpot) slo.tpot = served_tpot;
+    requests.push_back({a.at, a.model, a.prompt, a.output, slo});
+    lengths.push_back({a.prompt, a.output});
+  }
+  std::vector<bounds::InstanceKind> kinds;
+  const fleet::InstanceSpec* last = nullptr;
+  for (const fleet::InstanceSpec& i : of.instances) {
+    if (last && alike(*last, i)) {
+      ++kinds.back().count;
+    } else {
+      kinds.push_back({1, std::vector<std::optional<bounds::EngineSpec>>(of.models.size())});
+      for (const ModelId m : i.models) kinds.back().models[m.index()] = bounds::EngineSpec{i.step, i.limits};
+    }
+    last = &i;
+  }
+  Limits limits{bounds::bound(requests, kinds), std::nullopt};
+  if (kinds.size() == 1 && of.models.size() == 1) {
+    limits.ceiling = std::min(limits.bound, bounds::ceiling(requests, bounds::OutputLengths(lengths), *kinds[0].models[0], kinds[0].count));
+  }
+  return limits;
 }
 
 bool counts_as_on_time(const report::RequestRecord& request, const ServiceClass& service_class) {

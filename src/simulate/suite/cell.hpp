@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -72,6 +73,14 @@ struct Figures {
   double worst_class() const;
 };
 inline constexpr Duration served_tpot = 200ms;
+
+// What no scheduler passes (simulate/bounds): knowing everything, and knowing everything but the outputs' lengths before
+// they end. The second for one model on alike instances only.
+struct Limits {
+  double bound = 1;
+  std::optional<double> ceiling;
+};
+Limits limits_of(const Case& of, const std::vector<fleet::Arrival>& arrivals);
 
 bool counts_as_on_time(const report::RequestRecord& request, const ServiceClass& service_class);
 Figures figures(const Case& of, const fleet::FleetResult& result);

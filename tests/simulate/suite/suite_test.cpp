@@ -81,7 +81,7 @@ CellResult cell(double load, std::uint64_t seed, double qlm, double sjf) {
   Figures ours, other;
   ours.value_attainment = qlm;
   other.value_attainment = sjf;
-  return {"w_a/x", load, seed, 10, {{Policy::sjf, other}, {Policy::qlm, ours}}};
+  return {"w_a/x", load, seed, 10, {}, {{Policy::sjf, other}, {Policy::qlm, ours}}};
 }
 
 TEST(SuiteReport, ALosingCellIsNamedAndNoiseIsNot) {
