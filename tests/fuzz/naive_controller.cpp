@@ -38,6 +38,7 @@ void NaiveController::passed(Instant now, const std::vector<Action>& actions, co
   }
   for (const auto& [id, r] : requests_) REQUIRE(r.state != RequestState::queued || r.expires > now_);
   settle_limits();
+  note_patience();
   nothing_overdue();
   nothing_left_undone();
   if (!actions.empty()) compare();  // otherwise the same as after the last event, but for the clock
@@ -51,6 +52,7 @@ void NaiveController::happened(const Event& event, const std::vector<Action>& ac
   std::visit([&](const auto& e) { on(e, script); }, event);
   REQUIRE(script.done());
   settle_limits();
+  note_patience();
   nothing_left_undone();
   compare();
 }

@@ -55,8 +55,8 @@ class NaiveController {
     bool stalled = false, probing = false, retrying = false;
     std::optional<std::uint64_t> failed, refused;  // the last request of each kind
     int failures = 0, limit = 0, limit_before = 0, allowance = 0, completions = 0;
-    Duration pause{}, step{}, slowest_start{}, slowest_prefill{};
-    Instant retry_at = never, hold_until = Instant::min(), progressed, share_until = never;
+    Duration pause{}, step{}, slowest_start{}, slowest_prefill{}, patience{};
+    Instant retry_at = never, hold_until = Instant::min(), progressed, patient_from, share_until = never;
     std::optional<int> share;
   };
   struct Learned {  // of one model
@@ -150,6 +150,7 @@ class NaiveController {
   bool overdue(const Place& p) const;
   bool watched(const Place& p) const;
   void nothing_overdue() const;
+  void note_patience();
   Duration stall_limit(const Place& p) const;
 
   // -- what completions teach

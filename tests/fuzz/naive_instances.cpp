@@ -237,8 +237,17 @@ void NaiveController::nothing_overdue() const {
     if (!p.present) continue;
     REQUIRE(p.probing || !overdue(p));
     REQUIRE(p.breaker != BreakerState::open || p.retry_at > now_);
-    // Once it has shown how fast it is the limit moves under the timer, which may then come late.
-    REQUIRE(p.stalled || p.completions >= 3 || !watched(p) || add(p.progressed, stall_limit(p)) > now_);
+    REQUIRE(p.stalled || !watched(p) || add(p.progressed, p.patience) > now_);
+  }
+}
+
+// A start that ends without a token takes its time with it, and nobody need notice at once: what counts is the longest
+// limit since the last token.
+void NaiveController::note_patience() {
+  for (Place& p : places_) {
+    if (!p.present) continue;
+    const Duration limit = stall_limit(p);
+    p.patience = std::exchange(p.patient_from, p.progressed) == p.progressed ? std::max(p.patience, limit) : limit;
   }
 }
 

@@ -57,7 +57,7 @@ void Controller::State::on(const event::FirstToken& e) {
     }
   }
   entry.last_progress = now;
-  if (i) i->last_progress = now;
+  if (i) progressed(*i);
 
   const auto index = find(e.key.request);
   if (!index) return;
@@ -98,7 +98,7 @@ void Controller::State::on(const event::Progress& e) {
   entry.last_progress = now;
   ledger.set_kv(*found, entry.prompt + soon_generated(entry.model, entry.generated, entry.longest));
   if (!i) return;
-  i->last_progress = now;
+  progressed(*i);
   limit_changed(*i, i->governor.on_tokens(fresh, now, ledger.account(entry.instance).slots, configuration->dispatch));
 }
 
@@ -172,7 +172,7 @@ void Controller::State::on(const event::Ended& e) {
     if (open.ended) return;
     if (InstanceRecord* i = instance(*where)) {
       if (e.end == event::AttemptEnd::complete) {
-        i->last_progress = now;
+        progressed(*i);
         ++i->completions;
         const Tokens fresh = e.generated - open.generated;
         if (fresh.count > 0) {

@@ -224,7 +224,7 @@ void Controller::State::dispatch(Index index, InstanceRecord& i) {
   account_busy(m, +1);
 
   const Ledger::Account before = ledger.account(i.description.id);
-  if (before.watched == 0) i.last_progress = now;
+  if (before.watched == 0) progressed(i);
   if (const Duration wait = gathering(i); wait > Duration{} && i.gate_opened != now) {
     i.gate_opened = now;
     wake(i, add(now, wait));
@@ -238,7 +238,6 @@ void Controller::State::dispatch(Index index, InstanceRecord& i) {
                .dispatched = now,
                .last_progress = now});
   account_busy(i, before.slots);
-  watch_for_stall(i);
   record({.decision = Decision::dispatched,
           .request = r.request.id,
           .instance = i.description.id,

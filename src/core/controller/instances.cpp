@@ -225,8 +225,10 @@ Duration Controller::State::stall_limit(const InstanceRecord& i) const {
   return std::max({d.stall_floor, i.step * 20, starts * 2});
 }
 
-void Controller::State::watch_for_stall(InstanceRecord& i) {
-  wake(i, add(i.last_progress, configuration->dispatch.stall_floor));
+// What it may take until the next token changes with every one: looked at as early as it can be.
+void Controller::State::progressed(InstanceRecord& i) {
+  i.last_progress = now;
+  wake(i, add(now, configuration->dispatch.stall_floor));
 }
 
 void Controller::State::run_instance_timers() {

@@ -276,7 +276,7 @@ struct Controller::State {
   void wake(InstanceRecord& i, Instant when);
   void run_instance_timers();
   void evaluate(InstanceRecord& i);
-  void watch_for_stall(InstanceRecord& i);
+  void progressed(InstanceRecord& i);
   void ask_probe(InstanceRecord& i, bool retrying);
 };
 

@@ -333,6 +333,22 @@ TEST(Watchdog, AStreamHasItsWholeTimeBesideAnAnswerThatShowsNoTokens) {
   EXPECT_EQ(w.all<action::Abort>().size(), 2u) << "that one is late";
 }
 
+TEST(Watchdog, IsAsQuickAsTheInstanceHasJustShownItselfToBe) {
+  World w;
+  w.join(4);
+  const RequestId stuck = w.arrive();
+  std::vector<RequestId> others = {w.arrive(), w.arrive(), w.arrive()};
+  w.advance(1s);
+  for (const RequestId id : others) w.first_token(id);
+  w.advance(5s);
+  for (const RequestId id : others) w.complete(id);
+  w.advance(4900ms);
+  EXPECT_TRUE(w.all<action::Abort>().empty());
+  w.advance(200ms);
+  ASSERT_EQ(w.all<action::Abort>().size(), 1u) << "not by what was allowed it when it was new";
+  EXPECT_EQ(w.all<action::Abort>()[0].key.request, stuck);
+}
+
 TEST(Watchdog, AnInstanceWithoutAnyTokenIsCordonedAndItsWorkTakenBack) {
   World w;
   const InstanceId stuck = w.join(2);
