@@ -253,12 +253,13 @@ void NaiveController::note_patience() {
 
 // -- attempts under way
 
-void NaiveController::on(const event::Sent& e, Script&) {
+void NaiveController::on(const event::Sent& e, Script& script) {
   const auto t = tries_.find({e.key.request.value, e.key.attempt.value});
   if (t == tries_.end()) return;
   Try& sent = t->second;
   sent.streamed = e.streamed;
   if (!e.streamed) sent.memory = sent.prompt + soon_generated(sent.model, Tokens{0}, sent.longest) * 2;
+  dispatches(script);
 }
 
 void NaiveController::on(const event::FirstToken& e, Script& script) {

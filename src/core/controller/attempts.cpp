@@ -38,7 +38,7 @@ void Controller::State::on(const event::Sent& e) {
   if (!entry) return;
   ledger.set_streamed(*entry, e.streamed);
   // What it will have generated at any time nobody will see: it counts as those that run do on average.
-  if (!e.streamed) ledger.set_kv(*entry, ledger[*entry].prompt + soon_generated(ledger[*entry].model, Tokens{0}, ledger[*entry].longest) * 2);
+  if (!e.streamed) hold_memory(*entry, soon_generated(ledger[*entry].model, Tokens{0}, ledger[*entry].longest) * 2);
 }
 
 void Controller::State::on(const event::FirstToken& e) {
@@ -96,10 +96,20 @@ void Controller::State::on(const event::Progress& e) {
   }
   entry.generated = e.generated;
   entry.last_progress = now;
-  ledger.set_kv(*found, entry.prompt + soon_generated(entry.model, entry.generated, entry.longest));
-  if (!i) return;
-  progressed(*i);
-  limit_changed(*i, i->governor.on_tokens(fresh, now, ledger.account(entry.instance).slots, configuration->dispatch));
+  if (i) {
+    progressed(*i);
+    limit_changed(*i, i->governor.on_tokens(fresh, now, ledger.account(entry.instance).slots, configuration->dispatch));
+  }
+  hold_memory(*found, soon_generated(ledger[*found].model, e.generated, ledger[*found].longest));
+}
+
+// More by the tokens it has generated, less where others turned out to be shorter than was thought.
+void Controller::State::hold_memory(Ledger::Index index, Tokens generated) {
+  const LedgerEntry& entry = ledger[index];
+  const Tokens kv = entry.prompt + generated;
+  const bool freed = entry.slot_held && kv < entry.kv;
+  ledger.set_kv(index, kv);
+  if (freed) serve(entry.instance);
 }
 
 void Controller::State::on(const event::SlotReleased& e) {
@@ -127,6 +137,7 @@ void Controller::State::settle_tokens(RequestRecord& r, const event::Ended& e) {
 void Controller::State::learn(const RequestRecord& r, const event::Ended& e) {
   ModelRecord& m = model(r.request.model);
   if (e.prompt.count <= 0 && e.generated.count <= 0) return;  // an error of the request's own teaches nothing
+  const Tokens before = soon_generated(r.request.model, Tokens{0}, unbounded);
   account_busy(m, 0);
   ++m.completions;
   if (m.engine) m.work_done += seconds(request_work(*m.engine, e.prompt, static_cast<double>(e.generated.count)));
@@ -145,6 +156,8 @@ void Controller::State::learn(const RequestRecord& r, const event::Ended& e) {
     m.prompts /= 2;
     m.outputs_weight /= 2;
   }
+  // What waits for memory may find it enough now.
+  if (!m.queue.empty() && soon_generated(r.request.model, Tokens{0}, unbounded) < before) look_again(r.request.model);
 }
 
 void Controller::State::ask_abort(Index index, action::AbortWhy why) {

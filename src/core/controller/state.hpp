@@ -245,6 +245,7 @@ struct Controller::State {
   Duration rest_after(const RequestRecord& r, Duration base) const;
   void requeue_or_fail(Index index, Duration base_rest);
   void end_rests();
+  void hold_memory(Ledger::Index index, Tokens generated);
   void learn(const RequestRecord& r, const event::Ended& e);
   Duration oldest_unstarted(const InstanceRecord& i) const;
   void ask_abort(Index index, action::AbortWhy why);

@@ -96,6 +96,19 @@ TEST(LateBinding, RequestsThatWouldNotFitTheKvMemoryWait) {
   EXPECT_EQ(w.dispatched().size(), 2u);
 }
 
+TEST(LateBinding, OnesThatTurnOutShortLetIntoTheMemoryWhoWaitsForIt) {
+  World w;
+  w.join({.name = "kv", .models = {ModelId{0}}, .slots = 100, .kv_capacity = Tokens{1000}});
+  const RequestId runs = w.arrive({.prompt = 300}), ends = w.arrive({.prompt = 300});
+  w.arrive({.prompt = 50});
+  w.arrive({.prompt = 60});
+  EXPECT_EQ(w.dispatched(), (Ids{1, 2}));
+  w.end(ends);
+  EXPECT_EQ(w.dispatched(), (Ids{1, 2, 3})) << "for it needs less than was thought";
+  w.feed(event::Progress{w.attempt(runs), Tokens{10}});
+  EXPECT_EQ(w.dispatched(), (Ids{1, 2, 3, 4})) << "for another one does";
+}
+
 TEST(LateBinding, ARequestLargerThanTheKvMemoryStillRunsAlone) {
   World w;
   w.join({.name = "kv", .models = {ModelId{0}}, .slots = 100, .kv_capacity = Tokens{1000}});
