@@ -159,6 +159,32 @@ class Operating(unittest.TestCase):
             wait_until(lambda: total(qlm.metrics(), "qlm_config_last_reload_successful") == 1, "it is in force")
             self.assertEqual(ask(qlm)[0], 200)
 
+    def test_every_policy_can_take_over_under_load_and_none_loses_a_request(self):
+        policies = ["priority", "edf", "edf-expire", "sjf", "qlm", "fcfs"]
+        with Emulator("--speed", "20") as engine, ThreadPoolExecutor(120) as pool:
+            fleet = config(engine, extra="models: {mistral-7b: {prior: {profile: a100-80/mistral-7b}}}\n", options=", max_in_flight: 2")
+            with Qlm(config=fleet + "policy: fcfs\n") as qlm:
+                qlm.wait_ready("mistral-7b")
+                answers = [pool.submit(ask, qlm, stream=bool(k % 2), max_tokens=60) for k in range(120)]
+                wait_until(lambda: json.loads(get(qlm.url + "/v1/queue")[1])["queued"] > 100, "they wait")
+                for policy in policies:
+                    qlm.config_file.write_text(fleet + f"policy: {policy}\n")
+                    told = len([line for line in qlm.lines if "reload: policy" in line])
+                    qlm.signal(signal.SIGHUP)
+                    wait_until(lambda: len([line for line in qlm.lines if "reload: policy" in line]) > told, policy)
+                self.assertEqual([a.result()[0] for a in answers], [200] * 120)
+
+    def test_a_profile_that_is_not_there_is_a_mistake_of_the_file(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "q.yaml")
+            with open(path, "w", encoding="utf-8") as f:
+                f.write("instances: [{url: 'http://127.0.0.1:1'}]\nmodels: {m: {prior: {profile: a100/mistral}}}\n")
+            for command in (["check", path], ["serve", "--config", path]):
+                ran = subprocess.run([QLM, *command], capture_output=True, text=True, timeout=60, check=False)
+                self.assertNotEqual(ran.returncode, 0)
+                self.assertIn("models.m.prior.profile", ran.stdout + ran.stderr)
+                self.assertIn("a100-80/mistral-7b", ran.stdout + ran.stderr)
+
     def test_term_under_load_answers_what_was_accepted_and_ends_with_zero(self):
         with Emulator("--speed", "10") as engine:
             qlm = Qlm(config=config(engine, options=", max_in_flight: 4")).wait_ready("mistral-7b")

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "app/gateway/ask_engine.hpp"
+#include "app/gateway/priors.hpp"
 #include "app/gateway/run.hpp"
 #include "runtime/observe/access_log.hpp"
 
@@ -77,7 +78,7 @@ int check_run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? good : wrong_usage;
   }
-  const auto loaded = config::load(file);
+  const auto loaded = with_known_profiles(config::load(file), file);
   if (!loaded) {
     for (const config::Problem& problem : loaded.error()) fmt::print("{}\n", config::to_string(problem));
     fmt::print("{} problem{}\n", loaded.error().size(), loaded.error().size() == 1 ? "" : "s");

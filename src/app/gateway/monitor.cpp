@@ -161,6 +161,9 @@ InstanceDescription Fleet::Monitor::describe(const engines::ProbeResult& found) 
   if (configured_.max_in_flight) description.max_in_flight = static_cast<int>(std::min<std::int64_t>(*configured_.max_in_flight, 1 << 20));
   description.slots = found.slots;
   description.kv_capacity = found.kv_capacity;
+  for (const ModelId model : description.models) {
+    if (!description.speed) description.speed = fleet_.registry_.speed(model);
+  }
   description.reports_waiting = found.capabilities.metrics;
   description.drops_queued = found.capabilities.drops_queued_requests;
   upstream_ = std::move(upstream);

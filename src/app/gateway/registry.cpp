@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "app/gateway/priors.hpp"
+
 namespace qlm::gateway {
 namespace {
 
@@ -66,10 +68,12 @@ void Registry::apply(const config::Configuration& configuration) {
   limits_ = configuration.limits;
   policy_ = configuration.policy;
   longest_outputs_.clear();
+  speeds_.clear();
   models_.forget_aliases();  // those that engines add come again when the fleet is told
   for (const config::Model& model : configuration.models) {
     const ModelId id = models_.give(model.name);
     models_.alias(model.served_as, id);
+    if (const auto speed = speed_of(model.prior)) speeds_.emplace(id, *speed);
     if (model.max_output_tokens) longest_outputs_.emplace(id, *model.max_output_tokens);
   }
   apply_classes(configuration.classes);
@@ -146,6 +150,11 @@ ModelId Registry::model_of_engine(const engines::Model& model) {
 std::optional<Tokens> Registry::longest_output(ModelId id) const {
   const auto found = longest_outputs_.find(id);
   return found == longest_outputs_.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::optional<StepTimeModel> Registry::speed(ModelId id) const {
+  const auto found = speeds_.find(id);
+  return found == speeds_.end() ? std::nullopt : std::optional(found->second);
 }
 
 std::optional<ClassId> Registry::find_class(std::string_view name) const {

@@ -12,6 +12,7 @@
 #include "app/gateway/names.hpp"
 #include "core/domain/configuration.hpp"
 #include "core/domain/ids.hpp"
+#include "core/domain/step_time.hpp"
 #include "protocol/engines/driver.hpp"
 #include "runtime/config/configuration.hpp"
 
@@ -40,6 +41,7 @@ class Registry {
   ModelId model_of_engine(const engines::Model& model);
   const std::string& model_name(ModelId id) const { return models_.name(id); }
   std::optional<Tokens> longest_output(ModelId id) const;  // that a client may ask for; nothing: as long as the engine can
+  std::optional<StepTimeModel> speed(ModelId id) const;    // of an engine that serves it, where the file says
   const std::vector<std::string>& model_names() const { return models_.all(); }
 
   // -- classes
@@ -70,6 +72,7 @@ class Registry {
 
   Names<ModelId> models_;
   std::map<ModelId, Tokens> longest_outputs_;
+  std::map<ModelId, StepTimeModel> speeds_;
   Names<ClassId> class_names_;
   Names<TenantId> tenant_names_;
   Names<InstanceId> instances_;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "app/gateway/gateway.hpp"
+#include "app/gateway/priors.hpp"
 #include "app/gateway/run.hpp"
 #include "runtime/config/configuration.hpp"
 #include "runtime/net/socket.hpp"
@@ -30,7 +31,7 @@ struct Arguments {
 
 config::Loaded load(const Arguments& arguments) {
   return arguments.file.empty() ? config::defaults_for_urls(arguments.urls, arguments.overrides)
-                                : config::load(arguments.file, arguments.overrides);
+                                : with_known_profiles(config::load(arguments.file, arguments.overrides), arguments.file);
 }
 
 // What the system allows decides: each request may take a connection on either side, beside what QLM needs for itself.
@@ -137,7 +138,7 @@ int run(int argc, char** argv) {
   app.add_option("--config", arguments.file, "the configuration (YAML)")->excludes("URL");
   app.add_option("--listen", arguments.overrides.listen, "where clients come (default 127.0.0.1:8080)");
   app.add_option("--admin", arguments.overrides.admin, "health and metrics (default 127.0.0.1:8081)");
-  app.add_option("--policy", arguments.overrides.policy, "order of the queue: fcfs, priority or edf");
+  app.add_option("--policy", arguments.overrides.policy, "order of the queue: fcfs, priority, edf, edf-expire, sjf or qlm");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

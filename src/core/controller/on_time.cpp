@@ -15,7 +15,7 @@ constexpr int cells_a_group = 40;
 // to this part of what requests can wait on average, within about that many seconds.
 constexpr double window_seconds = 300;
 constexpr double backlog_share = 0.9;
-constexpr double steering_seconds = 600;
+constexpr double steering_seconds = 300;
 constexpr double scale_after_seconds = 30;  // of full engines
 constexpr double lost_tolerated = 0.003, caution_gain = 0.3, caution_max = 0.15;
 // Separate steps: so many requests start together, or those that came within this time.

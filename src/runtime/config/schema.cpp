@@ -9,9 +9,9 @@ namespace {
 using std::string_view;
 
 constexpr std::array<string_view, 2> auth_words{"keys", "none"};
-constexpr std::array<string_view, 3> policy_words{"fcfs", "priority", "edf"};
-constexpr std::array<string_view, 8> later_policy_words{"edf-expire", "sjf", "greedy", "shepherd",
-                                                        "qlm-lp", "qlm-lp-expire", "qlm-sp", "qlm"};
+// In the order of qlm::Policy.
+constexpr std::array<string_view, 6> policy_words{"fcfs", "priority", "edf", "edf-expire", "sjf", "qlm"};
+constexpr std::array<string_view, 5> later_policy_words{"greedy", "shepherd", "qlm-lp", "qlm-lp-expire", "qlm-sp"};
 constexpr std::array<string_view, 3> when_late_words{"serve", "reject", "downgrade"};
 constexpr std::array<string_view, 6> engine_words{"auto", "vllm", "llamacpp", "sglang", "ollama", "openai"};
 constexpr std::array<string_view, 4> log_level_words{"debug", "info", "warn", "error"};
@@ -146,9 +146,9 @@ const Key tenant_keys[] = {
 const Section tenant_section{"A tenant", tenant_keys};
 
 const Key prior_keys[] = {
-    {"token_throughput", Kind::rate, "", "output tokens of one instance; `qlm bench URL` prints it; not acted on yet",
+    {"token_throughput", Kind::rate, "", "output tokens of one instance; `qlm bench URL` prints it",
      into<&Prior::token_throughput>},
-    {"profile", Kind::text, "", "a named profile, such as a100-80/mistral-7b; not acted on yet", into<&Prior::profile>},
+    {"profile", Kind::text, "", "a named profile, such as a100-80/mistral-7b (`qlm emulate --help` names them)", into<&Prior::profile>},
 };
 const Section prior_section{"What is known of its speed", prior_keys};
 
@@ -193,7 +193,7 @@ const Key root_keys[] = {
     nested("tenants", Kind::named, "who may call", found_or_appended<&Configuration::tenants>, tenant_section),
     nested("models", Kind::named, "models that need more said than their engines tell", appended<&Configuration::models>, model_section),
     required(nested("instances", Kind::list, "the engines", appended<&Configuration::instances>, instance_section)),
-    choice("policy", "edf", "order of the queue: arrival, class value, or deadline", into<&Configuration::policy>, policy_words,
+    choice("policy", "edf", "order of the queue: arrival, class value, deadline, deadline with late ones last, expected work, or QLM's own", into<&Configuration::policy>, policy_words,
            later_policy_words),
     nested("log", Kind::section, "", within<&Configuration::log>, log_section),
     {"tls", Kind::later, "", "TLS for clients"},

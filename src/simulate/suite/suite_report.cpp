@@ -124,7 +124,7 @@ std::string to_table(const std::vector<CellResult>& cells) {
         best_name = name(policy);
       }
       out += fmt::format("{:<30} {:>5}  {:<13} {:>12} {:>12} {:>12} {:>10.0f} {:>6.1f}% {:>7.0f} {:>7.0f}\n", p == 0 ? point.name : "",
-                         p == 0 ? fmt::format("{}", point.load) : "", name(policy),
+                         p == 0 ? fmt::format("{:.3g}", point.load) : "", name(policy),
                          shown(over_seeds(point, p, [](const Figures& f) { return f.all.share(); })), shown(by_value),
                          shown(over_seeds(point, p, [](const Figures& f) { return f.worst_class(); })),
                          over_seeds(point, p, [](const Figures& f) { return f.useful_tokens_per_s; }).mean,

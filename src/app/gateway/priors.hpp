@@ -1,0 +1,19 @@
+// What the configuration says of a model's speed before anything was measured, as the controller understands it.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "core/domain/step_time.hpp"
+#include "runtime/config/configuration.hpp"
+
+namespace qlm::gateway {
+
+// Of an engine at work: a named profile's step times, or a straight line through a stated token throughput. Nothing where
+// the file says nothing.
+std::optional<StepTimeModel> speed_of(const config::Prior& prior);
+
+// A profile that is not there is a mistake of the file, found where the others are.
+config::Loaded with_known_profiles(config::Loaded loaded, const std::string& file);
+
+}  // namespace qlm::gateway
