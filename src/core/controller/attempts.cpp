@@ -96,11 +96,11 @@ void Controller::State::on(const event::Progress& e) {
   }
   entry.generated = e.generated;
   entry.last_progress = now;
-  if (i) {
-    progressed(*i);
-    limit_changed(*i, i->governor.on_tokens(fresh, now, ledger.account(entry.instance).slots, configuration->dispatch));
-  }
-  hold_memory(*found, soon_generated(ledger[*found].model, e.generated, ledger[*found].longest));
+  const InstanceId where = entry.instance;
+  hold_memory(*found, soon_generated(entry.model, e.generated, entry.longest));
+  if (!i) return;
+  progressed(*i);
+  limit_changed(*i, i->governor.on_tokens(fresh, now, ledger.account(where).slots, configuration->dispatch));
 }
 
 // More by the tokens it has generated, less where others turned out to be shorter than was thought.
