@@ -213,6 +213,8 @@ class Changing(unittest.TestCase):
             self.assertEqual([m["id"] for m in json.loads(get(qlm.url + "/v1/models")[1])["data"]], ["after"])
             status, _, _ = post(qlm.url + "/v1/chat/completions", {"model": "after", "messages": []})
             self.assertEqual(status, 200)
+            status, _, body = post(qlm.url + "/v1/chat/completions", {"model": "before", "messages": []})
+            self.assertEqual((status, json.loads(body)["error"]["code"]), (404, "model_not_found"))
             self.assertTrue(any("instance e now serves after" in line for line in qlm.lines), qlm.lines)
 
 

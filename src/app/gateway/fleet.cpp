@@ -40,10 +40,18 @@ void Fleet::apply(const std::vector<config::Instance>& instances) {
     if (gone && gone->seen()) host_.feed(event::InstanceLeft{gone->id()});
   }
   monitors_ = std::move(next);
+  models_changed();
   if (changed.empty()) return;
   // Their models may go by names that are new to the controller too.
   host_.feed(event::ConfigurationChanged{registry_.controller_configuration()});
   for (InstanceDescription& each : changed) host_.feed(event::InstanceChanged{std::move(each)});
+}
+
+void Fleet::models_changed() {
+  offered_.clear();
+  for (const auto& each : monitors_) {
+    offered_.insert(each->named().begin(), each->named().end());
+  }
 }
 
 void Fleet::probe(InstanceId id) {

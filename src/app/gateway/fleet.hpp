@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -48,18 +49,22 @@ class Fleet {
 
   std::shared_ptr<const Upstream> upstream(InstanceId id) const;  // nothing while it was never seen
   std::vector<ModelFacts> models() const;
+  bool offers(ModelId model) const { return offered_.contains(model); }  // some instance names it, able to serve it now or not
   bool every_instance_seen() const;  // each has answered a probe since it was added
   bool any_up() const;
   bool up(InstanceId id) const;
 
  private:
   class Monitor;
+  void models_changed();
+
   net::Loop& loop_;
   net::HttpClient& client_;
   ControllerHost& host_;
   Registry& registry_;
   Say say_;
   std::vector<std::unique_ptr<Monitor>> monitors_;  // in the configuration's order
+  std::set<ModelId> offered_;
 };
 
 }  // namespace qlm::gateway

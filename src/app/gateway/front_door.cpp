@@ -139,7 +139,9 @@ void FrontDoor::accept(const Shared& exchange, const TenantFacts& tenant) {
   const auto facts = std::make_shared<const openai::RequestFacts>(std::move(*extracted));
 
   const auto model = registry_.find_model(facts->model);
-  if (!model) return turn_away(*exchange, unknown_model(facts->model), &tenant, facts->model);
+  // One that was served and is no more is as unknown as one that never was, unless the operator named it.
+  const bool known = model && (fleet_.offers(*model) || registry_.is_configured(*model));
+  if (!known) return turn_away(*exchange, unknown_model(facts->model), &tenant, facts->model);
 
   const auto longest = registry_.longest_output(*model);
   if (longest && facts->max_tokens && *facts->max_tokens > *longest) {

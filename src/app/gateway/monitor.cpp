@@ -92,6 +92,7 @@ void Fleet::Monitor::discovered() {
 }
 
 void Fleet::Monitor::tell_of(InstanceDescription description, bool first) {
+  fleet_.models_changed();
   // The models may be new to the controller too.
   fleet_.host_.feed(event::ConfigurationChanged{fleet_.registry_.controller_configuration()});
   if (first) fleet_.host_.feed(event::InstanceJoined{std::move(description)});
@@ -123,8 +124,9 @@ void Fleet::Monitor::looked_again() {
   if (found.slots) known_.slots = found.slots;
   const auto former = upstream_;
   const auto former_contexts = contexts_;
+  const auto former_names = named_;
   InstanceDescription description = describe(known_);
-  if (upstream_->engine_names != former->engine_names || contexts_ != former_contexts) {
+  if (upstream_->engine_names != former->engine_names || contexts_ != former_contexts || named_ != former_names) {
     fleet_.say_(fmt::format("instance {} now serves {}", configured_.name, names_of(description)));
     tell_of(std::move(description), false);
   }
@@ -145,11 +147,13 @@ InstanceDescription Fleet::Monitor::describe(const engines::ProbeResult& found) 
   description.id = id_;
   description.name = configured_.name;
   contexts_.clear();
+  named_.clear();
   for (const engines::Model& model : found.models) {
     const ModelId known = fleet_.registry_.model_of_engine(model);
     const auto& wanted = configured_.models;
     const bool offered = wanted.empty() || std::find(wanted.begin(), wanted.end(), fleet_.registry_.model_name(known)) != wanted.end();
     const bool usable = model.residency != engines::Residency::failed && model.residency != engines::Residency::asleep;
+    if (offered) named_.insert(known);
     if (!offered || !usable || upstream->engine_names.contains(known)) continue;
     upstream->engine_names.emplace(known, model.id);
     contexts_.emplace(known, model.context);

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "app/gateway/fleet.hpp"
@@ -29,6 +30,7 @@ class Fleet::Monitor {
   bool up() const { return up_; }
   const std::shared_ptr<const Upstream>& upstream() const { return upstream_; }
   const std::map<ModelId, std::optional<Tokens>>& contexts() const { return contexts_; }
+  const std::set<ModelId>& named() const { return named_; }  // those that are asleep or failed, too
 
  private:
   using Then = std::move_only_function<void(const net::Fetched&)>;
@@ -58,7 +60,8 @@ class Fleet::Monitor {
   engines::Probe probe_;
   engines::ProbeResult known_;  // of the last probe that found it ready
   std::shared_ptr<const Upstream> upstream_;
-  std::map<ModelId, std::optional<Tokens>> contexts_;
+  std::map<ModelId, std::optional<Tokens>> contexts_;  // of those it can serve
+  std::set<ModelId> named_;
   bool up_ = false;
   bool looking_again_ = false;  // the probe under way is about its models only
   Instant look_at_{};

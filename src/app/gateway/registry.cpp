@@ -67,11 +67,13 @@ bool TenantFacts::may_use(ClassId service_class) const {
 void Registry::apply(const config::Configuration& configuration) {
   limits_ = configuration.limits;
   policy_ = configuration.policy;
+  configured_models_.clear();
   longest_outputs_.clear();
   speeds_.clear();
   models_.forget_aliases();  // those that engines add come again when the fleet is told
   for (const config::Model& model : configuration.models) {
     const ModelId id = models_.give(model.name);
+    configured_models_.insert(id);
     models_.alias(model.served_as, id);
     if (const auto speed = speed_of(model.prior)) speeds_.emplace(id, *speed);
     if (model.max_output_tokens) longest_outputs_.emplace(id, *model.max_output_tokens);

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,6 +41,7 @@ class Registry {
   // The model an engine speaks of: the configured one that is served under this name, else one named as the engine does.
   ModelId model_of_engine(const engines::Model& model);
   const std::string& model_name(ModelId id) const { return models_.name(id); }
+  bool is_configured(ModelId id) const { return configured_models_.contains(id); }  // the file names it
   std::optional<Tokens> longest_output(ModelId id) const;  // that a client may ask for; nothing: as long as the engine can
   std::optional<StepTimeModel> speed(ModelId id) const;    // of an engine that serves it, where the file says
   const std::vector<std::string>& model_names() const { return models_.all(); }
@@ -71,6 +73,7 @@ class Registry {
   };
 
   Names<ModelId> models_;
+  std::set<ModelId> configured_models_;
   std::map<ModelId, Tokens> longest_outputs_;
   std::map<ModelId, StepTimeModel> speeds_;
   Names<ClassId> class_names_;
