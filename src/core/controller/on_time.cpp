@@ -13,10 +13,11 @@ constexpr Duration select_interval = 2s;
 constexpr int cells_a_group = 40;
 // The price (reference: a price from measured load): arrivals are remembered for about so long; the kept backlog is steered
 // to this part of what requests can wait on average, within about that many seconds.
-constexpr double window_seconds = 300;
+constexpr Duration forgotten = 300s;
 constexpr double backlog_share = 0.9;
 constexpr double steering_seconds = 300;
 constexpr double scale_after_seconds = 30;  // of full engines
+constexpr double planned_share = 0.85;  // of what the engines can do: short windows hold less than long ones
 constexpr double lost_tolerated = 0.003, caution_gain = 0.3, caution_max = 0.15;
 // Separate steps: so many requests start together, or those that came within this time.
 constexpr int gathered = 24;
@@ -38,7 +39,7 @@ void Controller::State::refresh_engine(ModelId id) {
   for (InstanceId at : m.instances) {
     const InstanceRecord& i = instances[at.index()];
     if (!i.present) continue;
-    ++m.engines;
+    if (available(i)) ++m.engines;
     if (m.engine || !i.description.speed) continue;
     const double kv = i.description.kv_capacity ? static_cast<double>(i.description.kv_capacity->count) : 0;
     m.allowance = i.governor.allowance();
@@ -74,21 +75,25 @@ bool Controller::State::gate_open(const InstanceRecord& i) const {
 void Controller::State::select_on_time() {
   const PolicyTraits policy = traits(configuration->policy);
   if (!policy.late_last || now < select_at) return;
+  const Duration elapsed = std::min(select_at == Instant::min() ? select_interval : now - select_at + select_interval, forgotten);
   select_at = add(now, select_interval);
   for (std::size_t m = 0; m < models.size(); ++m) {
     const ModelId id{static_cast<std::uint32_t>(m)};
     refresh_engine(id);
-    learn_scale(models[m]);
-    if (policy.gives_up && !models[m].queue.empty()) select_on_time(id);
+    if (!models[m].engine || models[m].engines == 0) continue;
+    learn_scale(models[m], elapsed);
+    if (!policy.gives_up) continue;
+    set_prices(models[m], elapsed);
+    if (!models[m].queue.empty()) select_on_time(id);
   }
 }
 
 // While there was more to do than could be done, engines worked all the time: what they completed took that time.
-void Controller::State::learn_scale(ModelRecord& m) {
+void Controller::State::learn_scale(ModelRecord& m, Duration elapsed) {
   const bool full = m.queue.count() > 0;
   if (full && m.was_full) {
-    const double fade = 1 - seconds(select_interval) / window_seconds;
-    m.full_seconds = m.full_seconds * fade + seconds(select_interval) * m.engines;
+    const double fade = 1 - seconds(elapsed) / seconds(forgotten);
+    m.full_seconds = m.full_seconds * fade + seconds(elapsed) * m.engines;
     m.full_work = m.full_work * fade + m.work_done;
     if (m.full_seconds > scale_after_seconds && m.full_work > 0) m.scale = std::clamp(m.full_seconds / m.full_work, 0.25, 4.0);
   }
@@ -97,9 +102,9 @@ void Controller::State::learn_scale(ModelRecord& m) {
 }
 
 // Which groups the load leaves room for, by value a second of work. Only what arrives from now on is judged by it.
-void Controller::State::set_prices(ModelRecord& m) {
-  const double fade = 1 - seconds(select_interval) / window_seconds;
-  m.window = m.window * fade + seconds(select_interval);
+void Controller::State::set_prices(ModelRecord& m, Duration elapsed) {
+  const double fade = 1 - seconds(elapsed) / seconds(forgotten);
+  m.window = m.window * fade + seconds(elapsed);
   m.slack *= fade;
   m.slack_weight *= fade;
 
@@ -115,6 +120,7 @@ void Controller::State::set_prices(ModelRecord& m) {
     if (group.key.priced_out) continue;
     group.arrivals *= fade;
     group.arrived_prompts *= fade;
+    group.admitted = 1;
     if (group.arrivals <= 0) continue;
     const Tokens prompt{static_cast<std::int64_t>(group.arrived_prompts / group.arrivals)};
     const double work = m.scale * seconds(request_work(*m.engine, prompt, m.mean_output()));
@@ -126,7 +132,7 @@ void Controller::State::set_prices(ModelRecord& m) {
   const double capacity = m.engines;
   const double slack = m.slack_weight > 0 ? m.slack / m.slack_weight : 0;
   // Kept ones that become late mean that the engines do less than was thought, for memory or prompts in their way.
-  const double lost = m.kept_late * m.scale / (capacity * seconds(select_interval));
+  const double lost = m.kept_late * m.scale / (capacity * seconds(elapsed));
   m.kept_late = 0;
   m.caution = std::clamp(m.caution + caution_gain * (lost - lost_tolerated), 0.0, caution_max);
   double room = (1 - m.caution) * capacity * (1 + (backlog_share * slack - backlog / capacity) / steering_seconds);
@@ -141,8 +147,6 @@ void Controller::State::set_prices(ModelRecord& m) {
 
 void Controller::State::select_on_time(ModelId id) {
   ModelRecord& m = model(id);
-  if (!m.engine) return;
-  set_prices(m);
   const std::vector<ModelQueue::Group>& groups = m.queue.groups();
   std::vector<OnTimeCell> cells;
   std::vector<std::int64_t> late(groups.size(), 0);
@@ -170,7 +174,7 @@ void Controller::State::select_on_time(ModelId id) {
       before = up_to;
     }
   }
-  const std::vector<std::int64_t> dropped = give_up(std::move(cells), 0.85 * m.engines);
+  const std::vector<std::int64_t> dropped = give_up(std::move(cells), planned_share * m.engines);
   for (std::uint32_t g = 0; g < groups.size(); ++g) {
     const std::int64_t rank = late[g] + (g < dropped.size() ? dropped[g] : 0);
     OrderForest::Bound cut;

@@ -45,6 +45,27 @@ TEST(Overload, WhatCannotAllBeOnTimeLosesItsLongestFirst) {
   EXPECT_NE(w.dispatched().back(), large.value);
 }
 
+TEST(Overload, AnHourOfQuietLoadDoesNotMakeTheFirstBurstLookLikeAnOverload) {
+  World w(overloaded(600s));
+  w.join(one_at_a_time(prefill_only));
+  for (int k = 0; k < 600; ++k) {  // a tenth of what it can do, and never a queue
+    w.complete(arrive(w, 100, 600s));
+    w.advance(1s);
+  }
+  const RequestId first = arrive(w, 1000, 600s);
+  std::vector<RequestId> burst;
+  for (int k = 0; k < 40; ++k) {  // over four seconds, so that it is looked at meanwhile
+    burst.insert(burst.begin(), arrive(w, 1000, 600s - 5s * k));
+    w.advance(100ms);
+  }
+  w.complete(first);
+  for (const RequestId id : burst) {
+    EXPECT_EQ(w.dispatched().back(), id.value) << "nobody is given up: all can be on time, the earliest first";
+    w.advance(1s);
+    w.complete(id);
+  }
+}
+
 TEST(Overload, EnginesWithSeparateStepsAreGivenRequestsTogether) {
   const StepTimeModel separate{.kind = StepTimeModel::Kind::separate, .base_ms = 10, .decode_base_ms = 10, .per_prefill_token_ms = 0.1};
   World w(overloaded(60s));
