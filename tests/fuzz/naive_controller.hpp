@@ -1,7 +1,8 @@
 // The controller's rules again, as plainly as they can be said: every request in one map, every question
 // answered by looking at all of them. It runs beside the real controller and holds each of its actions and
-// answers against the rules; what the rules leave open (the limit found for an engine that states none) it
-// takes over from the controller.
+// answers against the rules; what the rules leave open (the limit found for an engine that states none, how
+// long a wait is expected to be) it takes over from the controller. How long outputs are expected to be it asks
+// the controller's own model of them, told the same.
 #pragma once
 
 #include <map>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "core/controller/controller.hpp"
+#include "core/estimate/length_model.hpp"
 
 namespace qlm::fuzz {
 
@@ -43,7 +45,7 @@ class NaiveController {
     ModelId model;
     At at = At::starting;
     bool held = true, streamed = true;
-    Tokens prompt{0}, longest{0}, memory{0}, generated{0};
+    Tokens prompt{0}, longest{0}, memory{0}, generated{0}, seen{0};
     Instant dispatched, progressed, release_by = never;
     bool over() const { return at == At::over; }
     bool active() const { return at == At::starting || at == At::running; }
@@ -61,10 +63,8 @@ class NaiveController {
   };
   struct Learned {  // of one model
     Instant unserved_since = never;
-    int in_flight = 0;
     std::int64_t completions = 0;
-    double tokens = 0, busy = 0, outputs = 0, squares = 0, weight = 0;
-    Instant busy_from;
+    double outputs = 0, squares = 0, weight = 0;
   };
   struct Purse {  // what is left to a tenant of a rate
     double left = 0;
@@ -158,8 +158,8 @@ class NaiveController {
   Tokens expected_output(const RequestDescription& r) const;
   Tokens soon_generated(ModelId id, Tokens so_far, Tokens longest) const;
   Tokens at_start(const Request& r) const;
-  std::optional<WaitEstimate> estimate(ModelId id, Tokens ahead) const;
-  void account(Learned& m, int change) const;
+  void seen(Try& t, Tokens so_far, bool ended);
+  void plausible(ModelId id, const std::optional<WaitEstimate>& told) const;
   void learn(const Request& r, const event::Ended& e);
 
   // -- the controller's own answers
@@ -176,6 +176,7 @@ class NaiveController {
   std::map<Key, Try> tries_;
   std::vector<Place> places_;
   std::vector<Learned> models_;
+  LengthModel lengths_;
   std::map<std::uint32_t, Purse> tokens_, arrivals_;  // by tenant
   std::uint64_t sequence_ = 0;
   std::int64_t ended_[5] = {};  // by Outcome

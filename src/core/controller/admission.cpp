@@ -108,17 +108,18 @@ void Controller::State::admit(const RequestDescription& description, Instant arr
   RequestDescription r = description;
   if (r.service_class.index() >= configuration->classes.size()) r.service_class = ClassId{0};
   ++totals.arrived;
+  model(r.model);  // known from here on
   const bool restored = token.has_value();
 
   if (!restored) {
-    const std::optional<WaitEstimate> wait =
-        any_room(r.model) ? std::nullopt : estimate(r.model, model(r.model).queue.tokens());
+    std::optional<WaitEstimate> wait = any_room(r.model) ? std::nullopt : estimate_new(r, arrived);
     const ServiceClass& asked = configuration->classes[r.service_class.index()];
     if (asked.when_late == WhenLate::downgrade && wait && asked.downgrade_to.index() < configuration->classes.size()) {
       const Duration allowed = std::min(r.slo.ttft.value_or(Duration::max()), r.slo.e2e.value_or(Duration::max()));
       if (wait->bound > allowed) {
         r.service_class = asked.downgrade_to;
         r.slo = configuration->classes[r.service_class.index()].slo;
+        wait = estimate_new(r, arrived);
       }
     }
     if (const auto no = refusal(r, wait)) {
@@ -135,7 +136,7 @@ void Controller::State::admit(const RequestDescription& description, Instant arr
   record_of.request = r;
   record_of.live = true;
   record_of.sequence = ++sequence;
-  record_of.cost = r.prompt + expected_output(r);
+  describe_work(record_of);
   if (token) record_of.token = *token;
   by_id.insert(r.id.value, index);
 
@@ -165,7 +166,7 @@ void Controller::State::admit(const RequestDescription& description, Instant arr
   serve(r.model);
 }
 
-void Controller::State::set_times(RequestRecord& r) {
+void Controller::State::set_times(RequestRecord& r) const {
   const ServiceClass& c = configuration->classes[r.request.service_class.index()];
   const bool has_objective = r.request.deadline || r.request.slo.ttft || r.request.slo.e2e;
   r.deadline = r.request.deadline.value_or(never);
@@ -174,8 +175,10 @@ void Controller::State::set_times(RequestRecord& r) {
   if (!has_objective) r.deadline = add(r.arrived, configuration->dispatch.default_deadline);
 
   r.latest_start = r.deadline;
-  if (const auto& engine = model(r.request.model).engine; engine && r.deadline != never) {
-    r.latest_start = r.deadline - start_margin(*engine, r.request.prompt, model(r.request.model).allowance) - model(r.request.model).gathering;
+  const std::size_t at = r.request.model.index();
+  if (at < models.size() && models[at].engine && r.deadline != never) {
+    const ModelRecord& m = models[at];
+    r.latest_start = r.deadline - start_margin(*m.engine, r.request.prompt, m.allowance) - m.gathering;
   }
 
   r.expires = add(r.arrived, c.max_wait);
@@ -233,11 +236,13 @@ void Controller::State::enqueue(Index index) {
   const bool runs_at_once = first_time && any_room(r.request.model);
   r.state = RequestState::queued;
   r.place = {m.queue.group(first_time ? priced(r, m) : group_key(r)), false};
-  r.node = m.queue.insert(forest, r.place, order_key(r), r.sequence, r.cost, r.request.prompt, index);
+  r.node = m.queue.insert(forest, r.place, order_key(r), r.sequence, {r.cost, r.work}, r.request.prompt, index);
+  queue_changed(m);
   expiries.set(index, r.expires);
   if (first_time) {
-    const auto wait = runs_at_once ? std::nullopt : wait_of(r);
-    record({.decision = Decision::admitted, .request = r.request.id, .count = m.queue.ahead(forest, r.place, r.node).count, .wait = wait});
+    const OrderForest::Ahead ahead = m.queue.ahead(forest, r.place, r.node);
+    const auto wait = runs_at_once ? std::nullopt : tell(r, ahead);
+    record({.decision = Decision::admitted, .request = r.request.id, .count = ahead.count, .wait = wait});
     emit(action::Admitted{r.request.id, wait});
   }
 }
@@ -249,6 +254,7 @@ void Controller::State::dequeue(Index index) {
     const auto passed_over = bypass_max + static_cast<std::int64_t>(rests.size());  // at most, by instances with room
     if (queue.ahead(forest, r.place, r.node).count <= passed_over) look_again(r.request.model);
     queue.erase(forest, r.place, r.node, r.request.prompt);
+    queue_changed(model(r.request.model));
   }
   r.node = OrderForest::none;
   expiries.clear(index);
@@ -290,6 +296,7 @@ void Controller::State::reject(Index index, Outcome outcome, Reason reason, Deci
   std::optional<Duration> retry_after;
   if (reason == Reason::no_instance || reason == Reason::engine_failed) retry_after = spread(id, 5s);
   record({.decision = decision, .request = id, .instance = r.instance, .attempt = r.attempt, .reason = reason, .wait = wait});
+  score(r, WaitCalibration::End::given_up);
   forget(index);
   count(outcome);
   emit(action::Reject{id, outcome, reason, retry_after, wait});
@@ -299,6 +306,7 @@ void Controller::State::finish(Index index, Outcome outcome, Reason reason, Deci
   const RequestRecord& r = requests[index];
   const RequestId id = r.request.id;
   record({.decision = decision, .request = id, .instance = r.instance, .attempt = r.attempt, .reason = reason});
+  score(r, WaitCalibration::End::cancelled);
   forget(index);
   count(outcome);
   emit(action::Finish{id, outcome, reason});
@@ -368,6 +376,7 @@ void Controller::State::on(const event::ConfigurationChanged& e) {
   configuration = e.configuration;
   if (reorder) {
     for (ModelRecord& m : models) {
+      m.overtaking = Overtaking(overtaking_kind(configuration->policy));
       ModelQueue rebuilt;
       while (!m.queue.empty()) {
         const auto node = m.queue.first(forest);
@@ -375,7 +384,7 @@ void Controller::State::on(const event::ConfigurationChanged& e) {
         RequestRecord& r = requests[index];
         m.queue.erase(forest, r.place, node, r.request.prompt);
         r.place = {rebuilt.group(group_key(r)), false};
-        r.node = rebuilt.insert(forest, r.place, order_key(r), r.sequence, r.cost, r.request.prompt, index);
+        r.node = rebuilt.insert(forest, r.place, order_key(r), r.sequence, {r.cost, r.work}, r.request.prompt, index);
       }
       m.queue = std::move(rebuilt);
     }

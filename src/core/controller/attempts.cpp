@@ -48,6 +48,7 @@ void Controller::State::on(const event::FirstToken& e) {
   InstanceRecord* i = instance(entry.instance);
   if (entry.state == LedgerEntry::State::queued_at_engine) {
     ledger.set_state(*found, LedgerEntry::State::running);
+    saw_tokens(entry, Tokens{1}, false);
     if (i) {
       const Duration took = now - entry.dispatched;
       // The slowest seen, forgotten slowly: one long prefill must not look like a stall the next time.
@@ -94,6 +95,7 @@ void Controller::State::on(const event::Progress& e) {
     const Duration gap = (now - entry.last_progress) / fresh.count;
     i->step = i->step == Duration{} ? gap : i->step + (gap - i->step) / 16;
   }
+  saw_tokens(entry, e.generated, false);
   entry.generated = e.generated;
   entry.last_progress = now;
   const InstanceId where = entry.instance;
@@ -141,14 +143,13 @@ void Controller::State::learn(const RequestRecord& r, const event::Ended& e) {
   account_busy(m, 0);
   ++m.completions;
   if (m.engine) m.work_done += seconds(request_work(*m.engine, e.prompt, static_cast<double>(e.generated.count)));
-  m.tokens += static_cast<double>((e.prompt + e.generated).count);
   m.outputs += static_cast<double>(e.generated.count);
   m.squared_outputs += static_cast<double>(e.generated.count) * static_cast<double>(e.generated.count);
   m.prompts += static_cast<double>(e.prompt.count);
   m.outputs_weight += 1;
   if (m.busy_seconds > 60) {
     m.busy_seconds /= 2;
-    m.tokens /= 2;
+    m.work /= 2;
   }
   if (m.outputs_weight > 500) {
     m.outputs /= 2;
@@ -156,6 +157,9 @@ void Controller::State::learn(const RequestRecord& r, const event::Ended& e) {
     m.prompts /= 2;
     m.outputs_weight /= 2;
   }
+  m.output = lengths.mean(r.request.model);
+  m.drifts = lengths.drifts(r.request.model);
+  refresh_estimates(r.request.model);
   // What waits for memory may find it enough now.
   if (!m.queue.empty() && soon_generated(r.request.model, Tokens{0}, unbounded) < before) look_again(r.request.model);
 }
@@ -183,6 +187,8 @@ void Controller::State::on(const event::Ended& e) {
     LedgerEntry& open = ledger[*entry];
     where = open.instance;
     if (open.ended) return;
+    const bool whole = e.end == event::AttemptEnd::complete && (e.prompt.count > 0 || e.generated.count > 0);
+    attempt_over(open, e.generated, whole);
     if (InstanceRecord* i = instance(*where)) {
       if (e.end == event::AttemptEnd::complete) {
         progressed(*i);

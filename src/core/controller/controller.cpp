@@ -39,6 +39,7 @@ ModelRecord& Controller::State::model(ModelId id) {
   while (id.index() >= models.size()) {
     models.emplace_back();
     models.back().unserved_since = now;  // until an instance says that it serves it
+    models.back().overtaking = Overtaking(overtaking_kind(configuration->policy));
   }
   return models[id.index()];
 }

@@ -4,11 +4,6 @@
 #include "core/controller/state.hpp"
 
 namespace qlm {
-namespace {
-
-constexpr int completions_to_estimate = 20;
-
-}  // namespace
 
 bool Controller::State::available(const InstanceRecord& i) const {
   return i.present && !i.stalled && i.breaker != BreakerState::open;
@@ -52,35 +47,15 @@ bool Controller::State::may_use(const RequestRecord& r, const InstanceRecord& i)
   });
 }
 
-Tokens Controller::State::expected_output(const RequestDescription& r) const {
-  const double mean = r.model.index() < models.size() ? models[r.model.index()].mean_output() : typical_length;
-  const Tokens expected{static_cast<std::int64_t>(mean)};
-  return r.max_output ? std::min(expected, *r.max_output) : expected;
-}
-
 // Output tokens to keep memory for: those there are and the next ones, and for a young request half of what running ones
 // have on average, for when many start together.
 Tokens Controller::State::soon_generated(ModelId id, Tokens so_far, Tokens at_most) const {
-  const double age = id.index() < models.size() ? models[id.index()].mean_age() : typical_length;
+  const double age = id.index() < models.size() ? models[id.index()].mean_age() : typical_output;
   return std::min(at_most, std::max(so_far + lookahead, Tokens{static_cast<std::int64_t>(age / 2)}));
 }
 
 Tokens Controller::State::memory_at_start(const RequestDescription& r) const {
   return r.prompt + soon_generated(r.model, Tokens{0}, r.max_output.value_or(unbounded));
-}
-
-std::optional<WaitEstimate> Controller::State::estimate(ModelId id, Tokens ahead) const {
-  if (id.index() >= models.size()) return std::nullopt;
-  const ModelRecord& m = models[id.index()];
-  if (m.completions < completions_to_estimate || m.tokens <= 0 || m.busy_seconds <= 0) return std::nullopt;
-  const double rate = m.tokens / m.busy_seconds;
-  const Duration expected = duration_from_seconds(static_cast<double>(ahead.count) / rate);
-  return WaitEstimate{.expected = expected, .bound = expected * 2, .provisional = true};
-}
-
-std::optional<WaitEstimate> Controller::State::wait_of(const RequestRecord& r) const {
-  if (r.node == OrderForest::none) return std::nullopt;
-  return estimate(r.request.model, models[r.request.model.index()].queue.ahead(forest, r.place, r.node).tokens + r.cost);
 }
 
 // What an instance takes next: the first, of all models it serves, that need not wait for another instance. An earlier
@@ -212,8 +187,9 @@ void Controller::State::serve_all() {
 }
 
 void Controller::State::dispatch(Index index, InstanceRecord& i) {
-  dequeue(index);
   RequestRecord& r = requests[index];
+  score(r, WaitCalibration::End::dispatched);
+  dequeue(index);
   r.state = RequestState::dispatched;
   r.attempt = Attempt{static_cast<std::uint8_t>(r.attempt.value + 1)};
   r.instance = i.description.id;
@@ -229,7 +205,7 @@ void Controller::State::dispatch(Index index, InstanceRecord& i) {
     i.gate_opened = now;
     wake(i, add(now, wait));
   }
-  ledger.open({.key = {r.request.id, r.attempt},
+  const auto entry = ledger.open({.key = {r.request.id, r.attempt},
                .instance = i.description.id,
                .model = r.request.model,
                .prompt = r.request.prompt,
@@ -237,6 +213,8 @@ void Controller::State::dispatch(Index index, InstanceRecord& i) {
                .kv = memory_at_start(r.request),
                .dispatched = now,
                .last_progress = now});
+  work_left(ledger[entry], expected_work(m, r.work));
+  if (!m.queue.empty()) m.pace.dispatched(seconds(m.in_flight_work));
   account_busy(i, before.slots);
   record({.decision = Decision::dispatched,
           .request = r.request.id,

@@ -33,6 +33,7 @@ void Controller::State::availability_changed(ModelId id) {
   } else if (m.unserved_since == never) {
     m.unserved_since = now;
   }
+  refresh_capacity(m);
   look_again(id);  // what waited for another instance may have to take this one after all
 }
 

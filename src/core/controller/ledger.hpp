@@ -28,6 +28,9 @@ struct LedgerEntry {
   Tokens prompt{0};
   Tokens longest{0};        // output it may have
   Tokens kv{0};             // held, as far as it is known, and soon to be
+  Tokens seen{0};           // of `generated`, what the estimates know
+  bool seen_running = false;
+  Duration work_left{};     // expected, of engine time
   Tokens generated{0};
   Instant dispatched;
   Instant last_progress;

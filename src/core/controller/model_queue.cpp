@@ -12,9 +12,9 @@ ModelQueue::GroupIndex ModelQueue::group(GroupKey key) {
 }
 
 ModelQueue::Index ModelQueue::insert(OrderForest& forest, Place place, std::int64_t key, std::uint64_t sequence,
-                                     Tokens cost, Tokens prompt, Index payload) {
+                                     OrderForest::Cost cost, Tokens prompt, Index payload) {
   ++count_;
-  tokens_ += cost;
+  cost_ += cost;
   Group& group = groups_[place.group];
   if (place.late) return forest.insert(group.late, key, sequence, cost, payload);
   const Index node = forest.insert(group.tree, key, sequence, cost, payload);
@@ -26,7 +26,7 @@ ModelQueue::Index ModelQueue::insert(OrderForest& forest, Place place, std::int6
 
 void ModelQueue::erase(OrderForest& forest, Place place, Index node, Tokens prompt) {
   --count_;
-  tokens_ -= forest.own_tokens(node);
+  cost_ -= forest.own_cost(node);
   Group& group = groups_[place.group];
   if (place.late) return forest.erase(group.late, node);
   group.prompts -= prompt;
@@ -36,7 +36,7 @@ void ModelQueue::erase(OrderForest& forest, Place place, Index node, Tokens prom
 
 ModelQueue::Index ModelQueue::make_late(OrderForest& forest, GroupIndex at, Index node, Tokens prompt) {
   const OrderForest::Bound order = forest.bound(node);
-  const Tokens cost = forest.own_tokens(node);
+  const OrderForest::Cost cost = forest.own_cost(node);
   const Index payload = forest.payload(node);
   erase(forest, {at, false}, node, prompt);
   return insert(forest, {at, true}, order.key, order.sequence, cost, prompt, payload);
@@ -100,12 +100,21 @@ ModelQueue::Index ModelQueue::next(const OrderForest& forest, Place place, Index
 }
 
 OrderForest::Ahead ModelQueue::ahead(const OrderForest& forest, Place place, Index node) const {
-  const OrderForest::Bound order = forest.bound(node);
+  return ahead(forest, phase(forest, place, node), forest.bound(node));
+}
+
+OrderForest::Ahead ModelQueue::ahead_of_new(const OrderForest& forest, GroupKey key, OrderForest::Bound order) const {
+  const auto group = std::ranges::find(groups_, key, &Group::key);
+  return ahead(forest, group != groups_.end() && order < group->cut ? Phase::given_up : Phase::kept, order);
+}
+
+OrderForest::Ahead ModelQueue::ahead(const OrderForest& forest, Phase phase, OrderForest::Bound order) const {
   OrderForest::Ahead result;
   for (const Group& group : groups_) {
-    const OrderForest::Ahead all{forest.count(group.tree), forest.tokens(group.tree)};
+    const OrderForest::Ahead all{forest.count(group.tree), forest.cost(group.tree)};
+    if (all.count == 0 && forest.count(group.late) == 0) continue;
     const OrderForest::Ahead before_cut = forest.before(group.tree, group.cut);
-    switch (phase(forest, place, node)) {
+    switch (phase) {
       case Phase::kept:
         if (group.cut < order) (result += forest.before(group.tree, order)) -= before_cut;
         break;

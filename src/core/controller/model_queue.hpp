@@ -45,7 +45,7 @@ class ModelQueue {
   const std::vector<Group>& groups() const { return groups_; }
   std::vector<Group>& groups() { return groups_; }
 
-  Index insert(OrderForest& forest, Place place, std::int64_t key, std::uint64_t sequence, Tokens cost, Tokens prompt,
+  Index insert(OrderForest& forest, Place place, std::int64_t key, std::uint64_t sequence, OrderForest::Cost cost, Tokens prompt,
                Index payload);
   void erase(OrderForest& forest, Place place, Index node, Tokens prompt);
   // The node is a new one, of the same group and late.
@@ -53,7 +53,8 @@ class ModelQueue {
   void set_cut(const OrderForest& forest, GroupIndex group, OrderForest::Bound cut);
 
   std::int64_t count() const { return count_; }
-  Tokens tokens() const { return tokens_; }
+  Tokens tokens() const { return cost_.tokens; }
+  std::int64_t work() const { return cost_.work; }
   bool empty() const { return count_ == 0; }
   std::int64_t given_up(const OrderForest& forest) const;  // before their cuts, or late
 
@@ -62,14 +63,17 @@ class ModelQueue {
   Index first(const OrderForest& forest) const;
   Index next(const OrderForest& forest, Place place, Index node) const;
   OrderForest::Ahead ahead(const OrderForest& forest, Place place, Index node) const;
+  // The same for one that would come now, of that group, with that place in the order.
+  OrderForest::Ahead ahead_of_new(const OrderForest& forest, GroupKey key, OrderForest::Bound order) const;
 
  private:
   // The first node of that phase whose place is not before `from`.
   Index first_in(const OrderForest& forest, Phase phase, OrderForest::Bound from) const;
+  OrderForest::Ahead ahead(const OrderForest& forest, Phase phase, OrderForest::Bound order) const;
 
   std::vector<Group> groups_;
   std::int64_t count_ = 0;
-  Tokens tokens_{0};
+  OrderForest::Cost cost_;
 };
 
 }  // namespace qlm

@@ -27,9 +27,16 @@ constexpr Duration gathering_max = 1s;
 
 Duration Controller::State::work_of(const RequestRecord& r) const {
   const ModelRecord& m = models[r.request.model.index()];
-  const Tokens output = expected_output(r.request);
-  if (m.engine) return request_work(*m.engine, r.request.prompt, static_cast<double>(output.count));
-  return 1us * (r.request.prompt.count / 8 + output.count);
+  const Duration work = work_of(m, r.request.prompt, static_cast<double>(expected_output(r.request).count));
+  if (!m.engine) return work;
+  // Context is read again for every token: an output twice as long reads it four times as much.
+  const double context = lengths.variance({r.request.model, r.request.prompt, r.request.max_output}) / 2;
+  return work + duration_from_seconds(context * m.engine->step.per_context_token_ms / 1000);
+}
+
+Duration Controller::State::work_of(const ModelRecord& m, Tokens prompt, double output) const {
+  if (m.engine) return request_work(*m.engine, prompt, output);
+  return Duration{prompt.count * 1000 / 8 + static_cast<std::int64_t>(output * 1000)};
 }
 
 void Controller::State::refresh_engine(ModelId id) {
@@ -37,15 +44,23 @@ void Controller::State::refresh_engine(ModelId id) {
   m.engine.reset();
   m.engines = 0;
   for (InstanceId at : m.instances) {
-    const InstanceRecord& i = instances[at.index()];
+    InstanceRecord& i = instances[at.index()];
     if (!i.present) continue;
     if (available(i)) ++m.engines;
-    if (m.engine || !i.description.speed) continue;
+    i.scale.describe(i.description.speed);
+    i.relative_speed = 1;
+    if (!i.description.speed) continue;
     const double kv = i.description.kv_capacity ? static_cast<double>(i.description.kv_capacity->count) : 0;
-    m.allowance = i.governor.allowance();
-    m.gathering = gathering(i);
-    m.engine = full_load(*i.description.speed, i.governor.limit(), kv, m.mean_prompt(), m.mean_output());
+    const EngineLoad load = full_load(*i.description.speed, i.governor.limit(), kv, m.mean_prompt(), m.mean_output());
+    if (!m.engine) {
+      m.engine = load;
+      m.allowance = i.governor.allowance();
+      m.gathering = gathering(i);
+    }
+    const Tokens prompt{static_cast<std::int64_t>(m.mean_prompt())};
+    i.relative_speed = seconds(request_work(*m.engine, prompt, m.output)) / seconds(request_work(load, prompt, m.output));
   }
+  refresh_capacity(m);
 }
 
 // How long an engine with separate steps may keep free slots, so that their requests start in one step.

@@ -22,7 +22,7 @@ bool OrderForest::before(Index a, Index b) const {
 void OrderForest::update(Index index) {
   Node& node = nodes_[index];
   node.count = 1;
-  node.sum = node.tokens;
+  node.sum = node.own;
   for (Index child : {node.left, node.right}) {
     if (child == none) continue;
     node.count += nodes_[child].count;
@@ -54,13 +54,13 @@ void OrderForest::rotate_up(Tree& tree, Index index) {
   update(index);
 }
 
-OrderForest::Index OrderForest::insert(Tree& tree, std::int64_t key, std::uint64_t sequence, Tokens tokens,
+OrderForest::Index OrderForest::insert(Tree& tree, std::int64_t key, std::uint64_t sequence, Cost cost,
                                        Index payload) {
   const Index index = nodes_.acquire();
   Node& node = nodes_[index];
   node.key = key;
   node.sequence = sequence;
-  node.tokens = node.sum = tokens;
+  node.own = node.sum = cost;
   node.payload = payload;
   node.priority = scramble(sequence);
 
@@ -71,7 +71,7 @@ OrderForest::Index OrderForest::insert(Tree& tree, std::int64_t key, std::uint64
   for (Index at = tree.root;;) {
     Node& here = nodes_[at];
     ++here.count;
-    here.sum += tokens;
+    here.sum += cost;
     Index& child = before(index, at) ? here.left : here.right;
     if (child == none) {
       child = index;
@@ -117,16 +117,14 @@ OrderForest::Ahead OrderForest::ahead(Index index) const {
   const auto add_left = [&](Index at) {
     const Index left = nodes_[at].left;
     if (left == none) return;
-    result.count += nodes_[left].count;
-    result.tokens += nodes_[left].sum;
+    result += {nodes_[left].count, nodes_[left].sum};
   };
   add_left(index);
   for (Index at = index; nodes_[at].parent != none; at = nodes_[at].parent) {
     const Index parent = nodes_[at].parent;
     if (nodes_[parent].right != at) continue;
     add_left(parent);
-    ++result.count;
-    result.tokens += nodes_[parent].tokens;
+    result += {1, nodes_[parent].own};
   }
   return result;
 }
@@ -149,7 +147,7 @@ OrderForest::Ahead OrderForest::before(const Tree& tree, Bound wanted) const {
   for (Index at = tree.root; at != none;) {
     if (bound(at) < wanted) {
       if (const Index left = nodes_[at].left; left != none) result += {nodes_[left].count, nodes_[left].sum};
-      result += {1, nodes_[at].tokens};
+      result += {1, nodes_[at].own};
       at = nodes_[at].right;
     } else {
       at = nodes_[at].left;

@@ -108,8 +108,7 @@ std::vector<ExplainRecord> Controller::explain(RequestId id) const {
 std::optional<WaitEstimate> Controller::estimate(ModelId model) const {
   const State& s = *state_;
   if (s.any_room(model)) return WaitEstimate{};
-  if (model.index() >= s.models.size()) return std::nullopt;
-  return s.estimate(model, s.models[model.index()].queue.tokens());
+  return s.estimate_last(model);
 }
 
 Snapshot Controller::snapshot(Instant now) {

@@ -1,6 +1,7 @@
 // Inside of the controller: its records and the steps its events are made of. Included by the controller's own .cpp
 // files only. admission.cpp lets requests in and out of the queue, dispatch.cpp binds them to instances, attempts.cpp
-// hears how that went, instances.cpp minds breakers and stalls, queries.cpp answers questions.
+// hears how that went, estimates.cpp learns from it how long requests take and wait, instances.cpp minds breakers and
+// stalls, queries.cpp answers questions.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +18,10 @@
 #include "core/controller/model_queue.hpp"
 #include "core/controller/order_tree.hpp"
 #include "core/controller/timer_heap.hpp"
+#include "core/estimate/length_model.hpp"
+#include "core/estimate/step_scale.hpp"
+#include "core/estimate/wait_calibration.hpp"
+#include "core/estimate/waiting_time.hpp"
 #include "core/plan/order.hpp"
 
 namespace qlm {
@@ -42,6 +47,12 @@ struct RequestRecord {
   Instant rests_until = Instant::min();  // queued, but not tried again before
   std::uint64_t sequence = 0;         // of arrival
   Tokens cost{0};                     // prompt and expected output, as queued
+  std::int64_t work = 0;              // the same in engine time: in mean requests (work_unit)
+  struct Told {                       // of its wait, at admission
+    WaitExpectation wait;
+    Duration bound{};
+    Instant at = never;               // never: nothing was told
+  } told;
   Tokens charged{0};                  // to the tenant's token bucket
   Instant arrived;
   Instant deadline = never;
@@ -53,7 +64,10 @@ struct RequestRecord {
   FencingToken token{};
 };
 
-inline constexpr double typical_length = 256;  // tokens of a prompt or an output, before anything completed
+// Work is counted in mean requests: what a prompt of typical length and a model's mean output take of a full engine, in
+// fixed point, so that sums over the queue stay exact.
+inline constexpr std::int64_t work_unit = 1 << 20;
+inline constexpr std::int64_t typical_prompt = 256;  // tokens
 
 struct ModelRecord {
   ModelQueue queue;
@@ -73,15 +87,26 @@ struct ModelRecord {
   Instant unserved_since = never;     // no instance up since then; never: at least one is
   bool look_again = false;            // its front changed during this event
   int in_flight = 0;
-  // What completions taught: sums that are halved now and then, so that they follow the load.
+  // What was seen so far; sums are halved now and then, so that they follow the load.
   std::int64_t completions = 0;
-  double tokens = 0, busy_seconds = 0;    // prompt and output of completed requests over time with work in flight
-  double outputs = 0, prompts = 0, outputs_weight = 0;  // of mean lengths
+  double work = 0, busy_seconds = 0;      // engine seconds of work done, over time with work in flight
+  double outputs = 0, prompts = 0, outputs_weight = 0;
   double squared_outputs = 0;
+  double output = typical_output;         // mean
   Instant busy_from;
+  Duration unit{1};                       // of a full engine, that a mean request takes
+  double capacity = 0;                    // engines as fast as `engine` that its available instances amount to
+  Instant refresh_at = Instant::min();    // of the two
+  std::int64_t drifts = 0;                // of its output lengths
+  std::int64_t changes = 0;               // of engines' speeds and of lengths, seen so far
+  Instant changed_at = Instant::min();    // the last of them
+  Duration in_flight_work{};              // what is left of those in flight
+  QueuePace pace;
+  Overtaking overtaking;
+  WaitCalibration calibration;
 
-  double mean_output() const;
-  double mean_prompt() const;
+  double mean_output() const { return output; }
+  double mean_prompt() const { return outputs_weight >= 1 ? prompts / outputs_weight : double{typical_prompt}; }
   double mean_age() const;
 };
 
@@ -95,11 +120,9 @@ struct TokenBucket {
   Duration until_there_is(double cost, const RateLimit& limit) const;
 };
 
-inline double ModelRecord::mean_output() const { return outputs_weight >= 1 ? outputs / outputs_weight : typical_length; }
 // Tokens that a running request has generated, on average over those that run: half its length, and more where lengths
 // differ, for the long ones run longer.
-inline double ModelRecord::mean_age() const { return outputs_weight >= 1 && outputs > 0 ? squared_outputs / (2 * outputs) : typical_length; }
-inline double ModelRecord::mean_prompt() const { return outputs_weight >= 1 ? prompts / outputs_weight : typical_length; }
+inline double ModelRecord::mean_age() const { return outputs_weight >= 1 && outputs > 0 ? squared_outputs / (2 * outputs) : typical_output; }
 
 struct TenantRecord {
   int in_system = 0;
@@ -129,12 +152,16 @@ struct InstanceRecord {
   Instant last_progress;
   Duration busy{};
   Instant busy_from;
+  StepScale scale;
+  double relative_speed = 1;           // to the first of its model's instances, by their profiles
   // How fast it has shown itself to be, for the watchdog.
   int completions = 0;
   Duration step{};                     // mean gap between tokens of a stream
   Duration first_token_max{};          // slowest start seen, decaying
   Duration prefill_per_token_max{};    // the same, by prompt token
 };
+
+Overtaking::Kind overtaking_kind(Policy policy);  // estimates.cpp
 
 struct Controller::State {
   State(std::shared_ptr<const ControllerConfiguration> c, std::size_t explain_capacity);
@@ -150,6 +177,7 @@ struct Controller::State {
   std::vector<TenantRecord> tenants;
   std::vector<InstanceRecord> instances;
   Ledger ledger;
+  LengthModel lengths;
   TimerHeap expiries;         // by request record
   TimerHeap rests;            // by request record: ends of rests
   TimerHeap instance_timers;  // by instance
@@ -196,7 +224,7 @@ struct Controller::State {
   void reject(Index index, Outcome outcome, Reason reason, Decision decision);
   void finish(Index index, Outcome outcome, Reason reason, Decision decision);
   void count(Outcome outcome);
-  void set_times(RequestRecord& r);
+  void set_times(RequestRecord& r) const;
   std::int64_t order_key(const RequestRecord& r) const;
   GroupKey group_key(const RequestRecord& r) const;
   GroupKey priced(const RequestRecord& r, ModelRecord& m) const;
@@ -210,6 +238,7 @@ struct Controller::State {
   bool sooner(OrderForest::Index a, OrderForest::Index b) const;
   // on_time.cpp
   Duration work_of(const RequestRecord& r) const;
+  Duration work_of(const ModelRecord& m, Tokens prompt, double output) const;
   void refresh_engine(ModelId id);
   Duration gathering(const InstanceRecord& i) const;
   bool gate_open(const InstanceRecord& i) const;
@@ -228,12 +257,27 @@ struct Controller::State {
   bool resting(const RequestRecord& r) const { return now < r.rests_until; }
   int capacity(const InstanceRecord& i) const;
   void dispatch(Index index, InstanceRecord& i);
-  Tokens expected_output(const RequestDescription& r) const;
   Tokens soon_generated(ModelId id, Tokens so_far, Tokens at_most) const;
   Tokens memory_at_start(const RequestDescription& r) const;
-  std::optional<WaitEstimate> estimate(ModelId id, Tokens ahead) const;
-  std::optional<WaitEstimate> wait_of(const RequestRecord& r) const;
   bool any_room(ModelId id) const;
+
+  // estimates.cpp
+  Tokens expected_output(const RequestDescription& r) const;
+  Duration expected_work(const ModelRecord& m, std::int64_t units) const;
+  std::int64_t overtaking_key(const RequestRecord& r, std::int64_t order_key) const;
+  std::optional<WaitExpectation> expectation(const ModelRecord& m, std::int64_t work_ahead, std::int64_t key) const;
+  void describe_work(RequestRecord& r) const;
+  std::optional<WaitEstimate> estimate_new(const RequestDescription& r, Instant arrived) const;  // queued nowhere yet
+  std::optional<WaitEstimate> estimate_last(ModelId id) const;  // behind all that wait now
+  std::optional<WaitEstimate> wait_of(const RequestRecord& r) const;
+  std::optional<WaitEstimate> tell(RequestRecord& r, const OrderForest::Ahead& ahead);
+  void score(const RequestRecord& r, WaitCalibration::End end);
+  void queue_changed(ModelRecord& m);
+  void saw_tokens(LedgerEntry& entry, Tokens so_far, bool ended);
+  void work_left(LedgerEntry& entry, Duration left);
+  void attempt_over(LedgerEntry& entry, Tokens generated, bool whole);
+  void refresh_capacity(ModelRecord& m);
+  void refresh_estimates(ModelId id);
 
   // attempts.cpp
   void on(const event::Sent& e);

@@ -12,9 +12,11 @@ constexpr double growth = 1.0003466340156556;       // 2^(1/2000): the half-life
 constexpr double weight_max = 1 << 20;
 constexpr int draw_every = 16;                      // completions, once there are many
 
-constexpr double drift_slack = 0.15;                // completions too many or too few, a completion, that are let pass
-constexpr double drift_limit = 36;                  // by chance once in a million completions
-constexpr double drift_from = 200;                  // completions before anything is called a drift
+// Looked for every so many completions: what runs on is told in turns, so that within a turn completions run ahead.
+constexpr int drift_block = 256;
+constexpr double drift_slack = 0.15 * drift_block;  // completions too many or too few that are let pass
+constexpr double drift_limit = 48;                  // three times what a block scatters by
+constexpr double drift_from = 500;                  // completions before anything is called a drift
 
 // Bins: 0 to 7 for themselves, then quarters of octaves; the last one takes all beyond 114,688.
 std::size_t bin_of(std::int64_t tokens) {
@@ -94,6 +96,11 @@ void LengthModel::draw(Node& node) {
   for (std::size_t b = bins; b-- > 0;) {
     node.mass[b] = node.mass[b + 1] + (node.reach[b] - node.reach[b + 1]) * node.centre[b];
   }
+  node.variance = 0;
+  for (std::size_t b = 0; b < bins; ++b) {
+    const double off = node.centre[b] - node.mass[0];
+    node.variance += (node.reach[b] - node.reach[b + 1]) * off * off;
+  }
 }
 
 void LengthModel::fade(Node& node, double by) {
@@ -146,10 +153,11 @@ void LengthModel::observe(const LengthKey& key, Tokens from, Tokens to, bool end
 
 void LengthModel::watch(std::uint32_t model, double surprise, bool ended) {
   Watch& w = watches_[model];
-  w.since_last += surprise;
-  if (!ended) return;
-  const double step = w.since_last;
-  w.since_last = 0;
+  w.block += surprise;
+  if (!ended || ++w.ended < drift_block) return;
+  const double step = w.block;
+  w.block = 0;
+  w.ended = 0;
   if (nodes_[w.node].completions < drift_from * nodes_[w.node].weight) return;
   w.up = std::max(0.0, w.up + step - drift_slack);
   w.down = std::max(0.0, w.down - step - drift_slack);
@@ -194,6 +202,11 @@ double LengthModel::residual(const LengthKey& key, Tokens so_far) const {
   const Node& node = nodes_[leaf(key)];
   if (nodes_.front().completions == 0 && so_far.count == 0) return std::min(typical_output, cap_of(key));
   return residual(node, static_cast<double>(std::max<std::int64_t>(so_far.count, 0)), cap_of(key));
+}
+
+double LengthModel::variance(const LengthKey& key) const {
+  const double most = cap_of(key) / 2;  // of anything between nothing and the cap
+  return std::min(nodes_[leaf(key)].variance, most * most);
 }
 
 double LengthModel::mean(ModelId model) const {

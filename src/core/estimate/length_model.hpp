@@ -41,6 +41,7 @@ class LengthModel {
 
   double mean(const LengthKey& key) const { return residual(key, Tokens{0}); }
   double residual(const LengthKey& key, Tokens so_far) const;  // expected further tokens of one that has so many
+  double variance(const LengthKey& key) const;                 // tokens squared
   // The least length that at least `share` of the outputs that pass `so_far` do not pass.
   Tokens quantile(const LengthKey& key, double share, Tokens so_far = Tokens{0}) const;
 
@@ -62,11 +63,13 @@ class LengthModel {
     // The curve: drawn from the counts and the parent's.
     Bins hazard{}, centre{};               // of outputs that end in the bin: their mean length
     std::array<double, bins + 1> reach{};  // share of outputs that get to the bin
+    double variance = 0;
     std::array<double, bins + 1> mass{};   // sum of their lengths, by share, of those ending in it or beyond
   };
   struct Watch {  // for drift, a model
     std::uint32_t node = 0;
-    double since_last = 0, up = 0, down = 0;
+    double block = 0, up = 0, down = 0;
+    int ended = 0;
     std::int64_t drifts = 0;
   };
 

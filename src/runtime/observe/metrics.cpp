@@ -30,6 +30,13 @@ const Buckets wait_buckets{0.001, 0.01, 0.1, 0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 1
 const Buckets residence_buckets{0.00005, 0.0001, 0.0002, 0.0003, 0.0005, 0.00075, 0.001, 0.002, 0.005, 0.01, 0.1, 1};
 const Buckets ratio_buckets{0.1, 0.25, 0.5, 0.75, 0.9, 1, 1.1, 1.25, 1.5, 2, 3, 5, 10};
 
+// As bounds are calibrated (core/estimate/wait_calibration.hpp).
+const char* horizon(Duration expected) {
+  if (expected < 5s) return "below 5s";
+  if (expected < 30s) return "5s to 30s";
+  return expected < 300s ? "30s to 300s" : "300s and more";
+}
+
 template <class Metric>
 prometheus::Family<Metric>& family(prometheus::Registry& registry, const char* name, const char* help);
 template <>
@@ -82,7 +89,9 @@ struct Metrics::Impl {
   Counters& tokens = family<prometheus::Counter>(registry, "qlm_tokens_total", "Tokens, prompt and output.");
   Counters& tenant_tokens = family<prometheus::Counter>(registry, "qlm_tenant_tokens_total", "Tokens of a tenant.");
   Counters& wait_bound = family<prometheus::Counter>(
-      registry, "qlm_wait_bound_total", "Dispatched requests that were told a bound, by whether their wait stayed within it.");
+      registry, "qlm_wait_estimate_bound_total",
+      "Requests that were told a bound, by how long they were expected to wait and whether the wait stayed within the bound; one "
+      "given up in the queue did not, one whose client left first is not counted.");
   Histograms& wait = family<prometheus::Histogram>(registry, "qlm_queue_wait_duration_seconds", "Arrival to dispatch.");
   Histograms& ttft = family<prometheus::Histogram>(registry, "qlm_ttft_duration_seconds", "Arrival to first token.");
   Histograms& tpot = family<prometheus::Histogram>(registry, "qlm_tpot_duration_seconds", "Time per output token after the first.");
@@ -156,12 +165,13 @@ void Metrics::request_finished(const RequestRecord& record) {
   if (record.tpot) m.tpot.Add(labels, tpot_buckets).Observe(seconds(*record.tpot));
   if (record.outcome == Outcome::completed) m.e2e.Add(labels, e2e_buckets).Observe(seconds(record.e2e));
 
-  if (dispatched && record.wait && record.estimate) {
+  if (record.estimate && record.wait && (dispatched || record.outcome == Outcome::expired)) {
     const Labels by_class{{"class", labels.at("class")}};
     Labels result = by_class;
-    result.emplace("result", *record.wait <= record.estimate->bound ? "within" : "beyond");
+    result.emplace("horizon", horizon(record.estimate->expected));
+    result.emplace("result", dispatched && *record.wait <= record.estimate->bound ? "within" : "beyond");
     m.wait_bound.Add(result).Increment();
-    if (record.estimate->expected > 0s) {
+    if (dispatched && record.estimate->expected > 0s) {
       m.wait_ratio.Add(by_class, ratio_buckets).Observe(seconds(*record.wait) / seconds(record.estimate->expected));
     }
   }

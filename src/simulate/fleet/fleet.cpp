@@ -33,6 +33,7 @@ struct SimulatedInstance {
   };
   std::vector<Running> running;
   Instant reported = Instant::min();
+  double slowness = 1;
 };
 
 class Simulation {
@@ -40,6 +41,7 @@ class Simulation {
   Simulation(const FleetSpec& fleet, const std::vector<Arrival>& arrivals, std::int64_t check_every)
       : fleet_(fleet), arrivals_(arrivals), controller_(fleet.configuration, explain_capacity), check_every_(check_every) {
     result_.requests.resize(arrivals.size());
+    result_.told.resize(arrivals.size());
     place_.resize(arrivals.size());
     for (std::size_t i = 0; i < arrivals.size(); ++i) {
       const Arrival& from = arrivals[i];
@@ -196,7 +198,7 @@ class Simulation {
   void perform(const action::Publish& action) { feed(event::Published{action.request}); }
   void perform(const action::Probe& action) { feed(event::ProbeAnswered{action.instance, true, {}}); }
   void perform(const action::StartPlanning& action) { feed(event::PlanFailed{action.snapshot}); }
-  void perform(const action::Admitted&) {}
+  void perform(const action::Admitted& action) { result_.told[index_of(action.request)] = action.wait; }
   void perform(const action::ReleaseClaim&) {}
 
   void end_attempt(AttemptKey key, event::AttemptEnd how, Tokens generated) {
@@ -214,7 +216,13 @@ class Simulation {
   void begin_step(std::size_t at) {
     EngineModel& engine = instances_[at].engine;
     if (engine.in_step() || stepping_) return;  // whoever comes while a step's end is told joins the next one
-    if (const auto duration = engine.begin_step()) schedule(now_ + *duration, Scheduled::Kind::step_end, at);
+    const auto duration = engine.begin_step();
+    if (!duration) return;
+    for (const SpeedChange& change : fleet_.changes) {
+      if (change.instance == at && change.at <= now_ - Instant{}) instances_[at].slowness = change.slowness;
+    }
+    schedule(now_ + Duration{static_cast<std::int64_t>(static_cast<double>(duration->count()) * instances_[at].slowness)},
+             Scheduled::Kind::step_end, at);
   }
 
   void end_step(std::size_t at) {

@@ -11,6 +11,7 @@
 #include "base/result.hpp"
 #include "base/time.hpp"
 #include "core/domain/configuration.hpp"
+#include "core/domain/estimate.hpp"
 #include "core/domain/ids.hpp"
 #include "core/enginemodel/engine_model.hpp"
 #include "simulate/report/run_record.hpp"
@@ -36,17 +37,26 @@ struct InstanceSpec {
   std::vector<ModelId> models;
 };
 
+// From then on an instance's steps take so many times what its profile, which the controller knows, says.
+struct SpeedChange {
+  Duration at{};
+  std::size_t instance = 0;
+  double slowness = 1;
+};
+
 struct FleetSpec {
   std::shared_ptr<const ControllerConfiguration> configuration;
   std::vector<InstanceSpec> instances;
   bool tells_slots = true;               // false: the controller finds concurrency by the waiting gauge, as with vLLM
   Duration stats_interval = 2s;
   Duration progress_interval = 1s;       // between two reports of a stream's tokens
+  std::vector<SpeedChange> changes;      // in order
   std::optional<Duration> stop_at;       // what is unfinished then has not been served; otherwise drained
 };
 
 struct FleetResult {
   std::vector<report::RequestRecord> requests;  // one for each arrival, in order
+  std::vector<std::optional<WaitEstimate>> told;  // at its admission; none for one that ran at once
   std::uint64_t digest = 0;                     // of the controller, and of every time in `requests`
   Duration ended{};                             // the last event's instant
   Duration busy{};                              // of all instances

@@ -119,9 +119,9 @@ TEST(LengthModel, ADriftIsFoundAndFollowedWithinSomeHundredCompletions) {
   Prng prng(5);
   for (int i = 0; i < 20'000; ++i) finished(model, key(), prng.exponential(200));
   EXPECT_EQ(model.drifts(ModelId{0}), 0);
-  for (int i = 0; i < 600; ++i) finished(model, key(), prng.exponential(400));
+  for (int i = 0; i < 1000; ++i) finished(model, key(), prng.exponential(400));
   EXPECT_GE(model.drifts(ModelId{0}), 1);
-  EXPECT_GT(model.mean(key()), 330);
+  EXPECT_GT(model.mean(key()), 350);
   for (int i = 0; i < 1500; ++i) finished(model, key(), prng.exponential(400));
   EXPECT_NEAR(model.mean(key()), 400, 40);
 }

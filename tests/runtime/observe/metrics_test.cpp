@@ -144,9 +144,15 @@ TEST(Metrics, CompareWaitsWithWhatWasTold) {
   metrics.request_finished(record);
   record.wait = 201ms;
   metrics.request_finished(record);
+  record.outcome = Outcome::expired;  // given up in the queue
+  record.attempts = 0;
+  record.estimate = WaitEstimate{40s, 80s, true};
+  record.wait = 60s;
+  metrics.request_finished(record);
   const auto all = samples(metrics.expose({}));
-  EXPECT_EQ(all.at(R"(qlm_wait_bound_total{class="interactive",result="within"})"), 1);
-  EXPECT_EQ(all.at(R"(qlm_wait_bound_total{class="interactive",result="beyond"})"), 1);
+  EXPECT_EQ(all.at(R"(qlm_wait_estimate_bound_total{class="interactive",horizon="below 5s",result="within"})"), 1);
+  EXPECT_EQ(all.at(R"(qlm_wait_estimate_bound_total{class="interactive",horizon="below 5s",result="beyond"})"), 1);
+  EXPECT_EQ(all.at(R"(qlm_wait_estimate_bound_total{class="interactive",horizon="30s to 300s",result="beyond"})"), 1);
   EXPECT_EQ(all.at(R"(qlm_wait_estimate_ratio_bucket{class="interactive",le="2"})"), 1);
 }
 

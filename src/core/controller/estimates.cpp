@@ -1,0 +1,187 @@
+// What requests take and how long they wait, learned from what the engines are seen to do (core/estimate).
+#include <algorithm>
+
+#include "core/controller/state.hpp"
+
+namespace qlm {
+namespace {
+
+constexpr int completions_to_estimate = 20;
+constexpr Duration refresh_interval = 1s;
+constexpr double presumed_seconds = 5;  // that a guess at the pace counts for, beside what was measured
+
+}  // namespace
+
+Tokens Controller::State::expected_output(const RequestDescription& r) const {
+  return Tokens{static_cast<std::int64_t>(lengths.mean({r.model, r.prompt, r.max_output}))};
+}
+
+Duration Controller::State::expected_work(const ModelRecord& m, std::int64_t units) const {
+  return Duration{static_cast<std::int64_t>(static_cast<double>(units) / work_unit * static_cast<double>(m.unit.count()))};
+}
+
+void Controller::State::describe_work(RequestRecord& r) const {
+  const ModelRecord& m = models[r.request.model.index()];
+  r.cost = r.request.prompt + expected_output(r.request);
+  r.work = static_cast<std::int64_t>(static_cast<double>(work_of(r).count()) / static_cast<double>(m.unit.count()) * work_unit);
+}
+
+// -- the wait
+
+// Where a request stands in the order, told so that those that come later can be compared with it.
+std::int64_t Controller::State::overtaking_key(const RequestRecord& r, std::int64_t order_key) const {
+  switch (configuration->policy) {
+    case Policy::fcfs: return 0;
+    case Policy::priority: return order_key * 1024;
+    case Policy::sjf: return order_key;
+    case Policy::edf:
+    case Policy::edf_expire:
+    case Policy::qlm: return order_key - r.arrived.time_since_epoch().count();
+  }
+  return 0;
+}
+
+Overtaking::Kind overtaking_kind(Policy policy) {
+  switch (policy) {
+    case Policy::fcfs: return Overtaking::Kind::nobody;
+    case Policy::priority:
+    case Policy::sjf: return Overtaking::Kind::by_rank;
+    case Policy::edf:
+    case Policy::edf_expire:
+    case Policy::qlm: return Overtaking::Kind::by_time;
+  }
+  return Overtaking::Kind::nobody;
+}
+
+std::optional<WaitExpectation> Controller::State::expectation(const ModelRecord& m, std::int64_t work_ahead, std::int64_t key) const {
+  if (m.completions < completions_to_estimate) return std::nullopt;
+  const double rate = m.pace.rate();
+  if (!(rate > 0)) return std::nullopt;
+  const double apart = seconds(m.unit);
+  const double running = seconds(m.in_flight_work) - m.pace.steady_in_flight();
+  const double ahead = std::max(apart / 2, seconds(expected_work(m, work_ahead)) + running + apart / 2);
+  return WaitExpectation{.expected = duration_from_seconds(m.overtaking.seconds_until(ahead, key, rate)),
+                         .apart = duration_from_seconds(apart / rate)};
+}
+
+std::optional<WaitEstimate> Controller::State::estimate_new(const RequestDescription& asked, Instant arrived) const {
+  if (asked.model.index() >= models.size()) return std::nullopt;
+  const ModelRecord& m = models[asked.model.index()];
+  RequestRecord r;
+  r.request = asked;
+  r.arrived = arrived;
+  set_times(r);
+  const std::int64_t key = order_key(r);
+  const auto ahead = m.queue.ahead_of_new(forest, group_key(r), {key, sequence + 1});
+  const auto wait = expectation(m, ahead.work, overtaking_key(r, key));
+  if (!wait) return std::nullopt;
+  return m.calibration.bound(asked.service_class, *wait);
+}
+
+std::optional<WaitEstimate> Controller::State::estimate_last(ModelId id) const {
+  if (id.index() >= models.size()) return std::nullopt;
+  const ModelRecord& m = models[id.index()];
+  const auto wait = expectation(m, m.queue.work(), INT64_MIN);
+  if (!wait) return std::nullopt;
+  return m.calibration.bound(ClassId{UINT32_MAX}, *wait);
+}
+
+std::optional<WaitEstimate> Controller::State::wait_of(const RequestRecord& r) const {
+  if (r.node == OrderForest::none) return std::nullopt;
+  const ModelRecord& m = models[r.request.model.index()];
+  const auto ahead = m.queue.ahead(forest, r.place, r.node);
+  const auto wait = expectation(m, ahead.work, overtaking_key(r, forest.key(r.node)) - (now - r.arrived).count());
+  if (!wait) return std::nullopt;
+  return m.calibration.bound(r.request.service_class, *wait);
+}
+
+std::optional<WaitEstimate> Controller::State::tell(RequestRecord& r, const OrderForest::Ahead& ahead) {
+  const ModelRecord& m = models[r.request.model.index()];
+  const auto wait = expectation(m, ahead.work, overtaking_key(r, forest.key(r.node)));
+  if (!wait) return std::nullopt;
+  const WaitEstimate told = m.calibration.bound(r.request.service_class, *wait);
+  r.told = {.wait = *wait, .bound = told.bound, .at = now};
+  return told;
+}
+
+void Controller::State::score(const RequestRecord& r, WaitCalibration::End end) {
+  if (r.node == OrderForest::none || r.attempt != no_attempt) return;  // dispatched before: it was scored then
+  ModelRecord& m = model(r.request.model);
+  if (end == WaitCalibration::End::dispatched && m.overtaking.kind() != Overtaking::Kind::nobody &&
+      m.queue.phase(forest, r.place, r.node) == ModelQueue::Phase::kept) {
+    m.overtaking.served(now, overtaking_key(r, forest.key(r.node)), seconds(expected_work(m, r.work)));
+  }
+  if (r.told.at != never) m.calibration.score(now, r.request.service_class, r.told.wait, r.told.bound, now - r.told.at, end, r.told.at < m.changed_at);
+}
+
+// -- what is seen
+
+void Controller::State::queue_changed(ModelRecord& m) { m.pace.pass(now, m.capacity, !m.queue.empty()); }
+
+void Controller::State::work_left(LedgerEntry& entry, Duration left) {
+  if (entry.model.index() < models.size()) models[entry.model.index()].in_flight_work += left - entry.work_left;
+  entry.work_left = left;
+}
+
+void Controller::State::saw_tokens(LedgerEntry& entry, Tokens so_far, bool ended) {
+  ModelRecord& m = model(entry.model);
+  InstanceRecord* i = instance(entry.instance);
+  const auto cap = entry.longest < unbounded ? std::optional(entry.longest) : std::nullopt;
+  const LengthKey key{entry.model, entry.prompt, cap};
+  const bool began = entry.seen_running;
+  const Tokens fresh = so_far - entry.seen;
+  if (fresh.count < 0) return;
+  if (!began && (fresh.count > 0 || ended)) {
+    entry.seen_running = true;
+    if (i) i->scale.started(now, entry.prompt);
+  }
+  if (fresh.count > 0 || ended) {
+    if (i) i->scale.generated(now, fresh);
+    lengths.observe(key, entry.seen, so_far, ended);
+    const auto from = static_cast<double>(so_far.count);
+    const Duration until_now = work_of(m, entry.prompt, from);
+    const Duration before = began ? work_of(m, entry.prompt, static_cast<double>(entry.seen.count)) : Duration{};
+    const double work = seconds(until_now - before);
+    m.work += work;
+    m.pace.pass(now, m.capacity, !m.queue.empty());
+    m.pace.did(work);
+    entry.seen = so_far;
+    if (!ended) {
+      work_left(entry, work_of(m, entry.prompt, from + lengths.residual(key, so_far)) - until_now);
+    }
+  }
+}
+
+void Controller::State::attempt_over(LedgerEntry& entry, Tokens generated, bool whole) {
+  saw_tokens(entry, std::max(generated, entry.seen), whole);
+  work_left(entry, Duration{});
+  if (InstanceRecord* i = instance(entry.instance); i && entry.seen_running) i->scale.ended(now, entry.prompt + entry.seen);
+}
+
+void Controller::State::refresh_estimates(ModelId id) {
+  ModelRecord& m = model(id);
+  if (now < m.refresh_at) return;
+  m.refresh_at = add(now, refresh_interval);
+  refresh_engine(id);
+}
+
+// Called when its instances, their availability or their speed may have changed.
+void Controller::State::refresh_capacity(ModelRecord& m) {
+  m.unit = std::max(Duration{1}, work_of(m, Tokens{typical_prompt}, m.output));
+  double capacity = 0;
+  std::int64_t changes = m.drifts;
+  for (InstanceId id : m.instances) {
+    const InstanceRecord& i = instances[id.index()];
+    changes += i.scale.changes();
+    if (available(i)) capacity += i.relative_speed / i.scale.scale();
+  }
+  if (changes != m.changes) m.changed_at = now;
+  m.changes = changes;
+  // While nobody is available the queue will be served by those that were: what else could be said?
+  if (capacity > 0) m.capacity = capacity;
+  m.pace.pass(now, m.capacity, !m.queue.empty());
+  if (m.engine) m.pace.presume(1, presumed_seconds);
+  else if (m.busy_seconds > 0 && m.capacity > 0) m.pace.presume(m.work / m.busy_seconds / m.capacity, presumed_seconds);
+}
+
+}  // namespace qlm
