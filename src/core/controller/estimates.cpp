@@ -89,6 +89,7 @@ std::optional<WaitEstimate> Controller::State::estimate_last(ModelId id) const {
 std::optional<WaitEstimate> Controller::State::wait_of(const RequestRecord& r) const {
   if (r.node == OrderForest::none) return std::nullopt;
   const ModelRecord& m = models[r.request.model.index()];
+  if (m.queue.phase(forest, r.place, r.node) != ModelQueue::Phase::kept) return std::nullopt;
   const auto ahead = m.queue.ahead(forest, r.place, r.node);
   const auto wait = expectation(m, ahead.work, overtaking_key(r, forest.key(r.node)) - (now - r.arrived).count());
   if (!wait) return std::nullopt;
@@ -97,6 +98,8 @@ std::optional<WaitEstimate> Controller::State::wait_of(const RequestRecord& r) c
 
 std::optional<WaitEstimate> Controller::State::tell(RequestRecord& r, const OrderForest::Ahead& ahead) {
   const ModelRecord& m = models[r.request.model.index()];
+  // One that the load leaves no room for waits until the load is less: nobody knows when.
+  if (m.queue.phase(forest, r.place, r.node) != ModelQueue::Phase::kept) return std::nullopt;
   const auto wait = expectation(m, ahead.work, overtaking_key(r, forest.key(r.node)));
   if (!wait) return std::nullopt;
   const WaitEstimate told = m.calibration.bound(r.request.service_class, *wait);

@@ -9,8 +9,8 @@ namespace {
 
 constexpr double pace_memory = 150;        // engine seconds with somebody waiting that the pace is a mean of
 constexpr double steady_step = 1.0 / 256;  // of the in-flight work's running mean, a dispatch
-constexpr double fade_each = 0.985;        // of what overtook, a second: half in 46 s
-constexpr int fade_most = 600;             // seconds; then nothing is left
+constexpr double fade_each = 0.99;         // of what overtook, a second: half in 69 s
+constexpr int fade_most = 900;             // seconds; then nothing is left
 constexpr double rate_floor = 0.02;        // of the rate: what is always left for those overtaken
 
 }  // namespace

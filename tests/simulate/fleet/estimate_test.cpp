@@ -133,6 +133,23 @@ TEST(WaitEstimates, AnHourOfOverloadByDeadline) {
   EXPECT_GE(measured.r2(), 0.9);
 }
 
+TEST(WaitEstimates, AnHourOfOverloadInWhichSomeAreGivenUp) {
+  Measured all, kept;
+  for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+    std::vector<Arrival> arrivals;
+    add_w_a(arrivals, 1.2, 0s, 1h, seed);
+    const FleetResult result = simulate(one_a100(Policy::qlm), arrivals);
+    all.add(result);
+    kept.add(result, 0s, [](std::uint32_t c, double wait) { return wait <= seconds(objectives[c]); });
+  }
+  all.print("qlm, load 1.2");
+  kept.print("qlm, load 1.2, of those served on time");
+  // Those that the load leaves no room for are told nothing. A few are given up only after they were told: how long those
+  // wait depends on how long the overload lasts.
+  EXPECT_GE(kept.r2(), 0.9);
+  EXPECT_GE(all.r2(), 0.8);
+}
+
 // One busy period to learn from, then another one, after something changed. Counted from a while into it on.
 struct Change {
   const char* what;
