@@ -98,7 +98,7 @@ void Controller::State::select_on_time() {
     if (!models[m].engine || models[m].engines == 0) continue;
     learn_scale(models[m], elapsed);
     if (!policy.gives_up) continue;
-    set_prices(models[m], elapsed);
+    set_prices(id, elapsed);
     if (!models[m].queue.empty()) select_on_time(id);
   }
 }
@@ -117,7 +117,8 @@ void Controller::State::learn_scale(ModelRecord& m, Duration elapsed) {
 }
 
 // Which groups the load leaves room for, by value a second of work. Only what arrives from now on is judged by it.
-void Controller::State::set_prices(ModelRecord& m, Duration elapsed) {
+void Controller::State::set_prices(ModelId id, Duration elapsed) {
+  ModelRecord& m = model(id);
   const double fade = 1 - seconds(elapsed) / seconds(forgotten);
   m.window = m.window * fade + seconds(elapsed);
   m.slack *= fade;
@@ -138,7 +139,7 @@ void Controller::State::set_prices(ModelRecord& m, Duration elapsed) {
     group.admitted = 1;
     if (group.arrivals <= 0) continue;
     const Tokens prompt{static_cast<std::int64_t>(group.arrived_prompts / group.arrivals)};
-    const double work = m.scale * seconds(request_work(*m.engine, prompt, m.mean_output()));
+    const double work = m.scale * seconds(request_work(*m.engine, prompt, lengths.mean({id, prompt, std::nullopt})));
     const double value = configuration->classes[group.key.service_class.index()].value;
     const std::int64_t kept = forest.count(group.tree) - forest.before(group.tree, group.cut).count;
     backlog += work * static_cast<double>(kept);
@@ -177,7 +178,7 @@ void Controller::State::select_on_time(ModelId id) {
     const std::int64_t from = forest.key(first), to = forest.key(forest.at_rank(tree, count - 1));
     const std::int64_t step = std::max<std::int64_t>(1'000'000, (to - from) / cells_a_group + 1);
     const Tokens mean_prompt{groups[g].prompts.count / count};
-    const Duration work = duration_from_seconds(m.scale * seconds(request_work(*m.engine, mean_prompt, m.mean_output())));
+    const Duration work = duration_from_seconds(m.scale * seconds(request_work(*m.engine, mean_prompt, lengths.mean({id, mean_prompt, std::nullopt}))));
     const double value = configuration->classes[groups[g].key.service_class.index()].value;
     std::int64_t before = late[g];
     for (std::int64_t edge = from; edge <= to && before < count; edge += step) {

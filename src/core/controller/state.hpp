@@ -242,7 +242,7 @@ struct Controller::State {
   void refresh_engine(ModelId id);
   Duration gathering(const InstanceRecord& i) const;
   bool gate_open(const InstanceRecord& i) const;
-  void set_prices(ModelRecord& m, Duration elapsed);
+  void set_prices(ModelId id, Duration elapsed);
   void learn_scale(ModelRecord& m, Duration elapsed);
   void select_on_time();
   void select_on_time(ModelId id);
