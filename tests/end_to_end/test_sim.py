@@ -79,6 +79,7 @@ class Sim(unittest.TestCase):
             (["--trace", trace], "--config"),
             (["--trace", trace, "--config", config, "--policy", "fifo"], "fifo"),
             (["--suite", "smoke", "--load", "0.5,often"], "often"),
+            (["--trace", trace, "--config", config, "--load", "0.5"], "--suite"),
             (["--suite", "smoke", "--case", "w_z"], "w_z"),
             (["--suite", "smoke", "--duration", "60"], "duration"),
             (["--trace", trace, "--config", self.file("no.yaml", CONFIG.replace("prior: {profile: a100-80/mistral-7b}", "served_as: x"))], "prior.profile"),

@@ -10,6 +10,7 @@
 namespace qlm::fuzz {
 namespace {
 
+constexpr std::size_t tried_looked_at = 65;
 constexpr std::size_t looked_at = 9;  // requests of a queue, for one that need not wait for another instance
 
 }  // namespace
@@ -445,15 +446,28 @@ bool NaiveController::any_room(ModelId model) const {
 // the first.
 const NaiveController::Request* NaiveController::first(const Place& p) const {
   const Request* found = nullptr;
+  bool found_tried = false;
   for (ModelId m : p.is.models) {
-    std::size_t looked = 0;
+    // Who was tried before comes last while the place has taken nobody since it turned somebody down.
+    const Request *fresh = nullptr, *tried = nullptr;
+    std::size_t avoided = 0, passed = 0;
     for (const Request* r : queue(m)) {
       if (r->rests_until > now_) continue;
-      if (may_use(*r, p)) {
-        if (!found || before(*r, *found)) found = r;
+      if (!may_use(*r, p)) {
+        if (++avoided == looked_at) break;
+      } else if (r->attempt == no_attempt || !(p.refused || p.failed)) {
+        fresh = r;
         break;
+      } else {
+        if (!tried) tried = r;
+        if (++passed == tried_looked_at) break;
       }
-      if (++looked == looked_at) break;
+    }
+    const Request* r = fresh ? fresh : tried;
+    if (!r) continue;
+    if (!found || (found_tried == !fresh ? before(*r, *found) : found_tried)) {
+      found = r;
+      found_tried = !fresh;
     }
   }
   return found;

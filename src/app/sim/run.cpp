@@ -204,6 +204,9 @@ int execute(const Arguments& a) {
     if (a.configuration.empty()) return complain("--trace needs --config: the fleet that serves it");
     auto own = own_case(a.trace, a.configuration);
     if (!own) return complain(own.error().message);
+    if (!a.loads.empty() || a.seeds > 0 || !a.duration.empty() || !a.only.empty()) {
+      return complain("--load, --seeds, --duration and --case choose within a --suite; a trace is taken as it is");
+    }
     if (own->trace.empty()) return complain(a.trace + ": holds no request");
     return report(a.trace, run_own(*own, policies->empty() ? std::vector{own->policy} : *policies, threads), a.json);
   }

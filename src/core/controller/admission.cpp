@@ -251,7 +251,7 @@ void Controller::State::dequeue(Index index) {
   RequestRecord& r = requests[index];
   if (r.node != OrderForest::none) {
     ModelQueue& queue = model(r.request.model).queue;
-    const auto passed_over = bypass_max + static_cast<std::int64_t>(rests.size());  // at most, by instances with room
+    const auto passed_over = bypass_max + yield_max + static_cast<std::int64_t>(rests.size());  // at most, by instances with room
     if (queue.ahead(forest, r.place, r.node).count <= passed_over) look_again(r.request.model);
     queue.erase(forest, r.place, r.node, r.request.prompt);
     queue_changed(model(r.request.model));

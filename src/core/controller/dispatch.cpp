@@ -62,23 +62,38 @@ Tokens Controller::State::memory_at_start(const RequestDescription& r) const {
 // one that does not fit its memory yet holds it for itself: passed over by small ones, a large one would never run.
 OrderForest::Index Controller::State::front(const InstanceRecord& i) {
   OrderForest::Index best = OrderForest::none;
+  bool best_yields = false;
   for (ModelId candidate : i.description.models) {
     const ModelQueue& queue = models[candidate.index()].queue;
-    OrderForest::Index node = first_of(candidate);
-    for (int passed_over = 0; node != OrderForest::none;) {
+    OrderForest::Index node = first_of(candidate), yielding = OrderForest::none;
+    for (int avoided = 0, yielded = 0; node != OrderForest::none;) {
       const RequestRecord& r = requests[forest.payload(node)];
       if (!resting(r)) {
-        if (may_use(r, i)) break;
-        if (++passed_over > bypass_max) {
+        const bool may = may_use(r, i);
+        if (may && !yields(r, i)) break;
+        if (may && yielding == OrderForest::none) yielding = node;
+        if ((may ? ++yielded > yield_max : ++avoided > bypass_max)) {
           node = OrderForest::none;
           break;
         }
       }
       node = queue.next(forest, r.place, node);
     }
-    if (node != OrderForest::none && (best == OrderForest::none || sooner(node, best))) best = node;
+    const bool node_yields = node == OrderForest::none;
+    if (node_yields) node = yielding;
+    if (node == OrderForest::none) continue;
+    if (best == OrderForest::none || (node_yields == best_yields ? sooner(node, best) : best_yields)) {
+      best = node;
+      best_yields = node_yields;
+    }
   }
   return best;
+}
+
+// An instance that refused or failed somebody, and has taken nobody since, is asked by those whom nobody refused or failed
+// yet: were a few of those who were the ones no engine serves, they would otherwise be all it is ever asked.
+bool Controller::State::yields(const RequestRecord& r, const InstanceRecord& i) const {
+  return r.attempt != no_attempt && (i.refused || i.failed);
 }
 
 // The first of a model's queue. Those at its front that became late are moved out of the way of those that are not.
@@ -106,7 +121,7 @@ bool Controller::State::sooner(OrderForest::Index a, OrderForest::Index b) const
 void Controller::State::serve(ModelId id) {
   ModelRecord& m = model(id);
   OrderForest::Index node = first_of(id);
-  for (int passed_over = 0; node != OrderForest::none && passed_over <= bypass_max;) {
+  for (int passed_over = 0, yielded = 0; node != OrderForest::none && passed_over <= bypass_max && yielded <= yield_max;) {
     const Index index = forest.payload(node);
     const RequestRecord& r = requests[index];
     if (resting(r)) {
@@ -115,11 +130,15 @@ void Controller::State::serve(ModelId id) {
     }
     InstanceRecord* best = nullptr;
     double best_load = 0;
-    bool avoided = false;
+    bool avoided = false, gives_way = false;
     for (InstanceId candidate : m.instances) {
       InstanceRecord& i = instances[candidate.index()];
       if (!may_use(r, i)) {
         avoided = true;
+        continue;
+      }
+      if (yields(r, i) && front(i) != node) {
+        gives_way = true;
         continue;
       }
       if (!has_room(i, memory_at_start(r.request))) {
@@ -140,6 +159,8 @@ void Controller::State::serve(ModelId id) {
       dispatch(index, *best);
     } else if (avoided) {
       ++passed_over;  // it waits for another instance; others need not wait for it
+    } else if (gives_way) {
+      ++yielded;
     } else {
       return;
     }

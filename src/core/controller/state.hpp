@@ -31,6 +31,7 @@ inline constexpr double kv_usable = 0.96;
 // Tokens that a running request generates until its next report is heard and those it let in have finished.
 inline constexpr Tokens lookahead{32};
 inline constexpr Tokens unbounded{std::int64_t{1} << 40};
+inline constexpr int yield_max = 64;  // tried ones looked at before one that was not
 inline constexpr int bypass_max = 8;  // requests looked at behind one that must wait for another instance
 
 struct RequestRecord {
@@ -254,6 +255,7 @@ struct Controller::State {
   bool has_room(const InstanceRecord& i, Tokens kv) const;
   bool available(const InstanceRecord& i) const;
   bool may_use(const RequestRecord& r, const InstanceRecord& i) const;
+  bool yields(const RequestRecord& r, const InstanceRecord& i) const;
   bool resting(const RequestRecord& r) const { return now < r.rests_until; }
   int capacity(const InstanceRecord& i) const;
   void dispatch(Index index, InstanceRecord& i);

@@ -118,7 +118,7 @@ const Key class_keys[] = {
     {"objective", Kind::share, "99%", "the part of requests that must meet the SLO; not acted on yet", into<&Class::objective>},
     {"value", Kind::number, "1", "worth of one request on time", into<&Class::value>},
     {"min_share", Kind::share, "0%", "of a model's token rate over a minute, lent when idle; not acted on yet", into<&Class::min_share>},
-    {"max_wait", Kind::duration, "", "longest wait in the queue; later the request is answered with 504", into<&Class::max_wait>},
+    {"max_wait", Kind::duration, "", "longest wait in the queue, 10 min where none is stated; later the request is answered with 504", into<&Class::max_wait>},
     choice("when_late", "serve",
      "a request that cannot meet its ttft or e2e any more: serve it after the others, reject it, or downgrade it; by tpot alone none is late",
      into<&Class::when_late>, when_late_words),
@@ -148,7 +148,7 @@ const Section tenant_section{"A tenant", tenant_keys};
 const Key prior_keys[] = {
     {"token_throughput", Kind::rate, "", "output tokens of one instance; `qlm bench URL` prints it",
      into<&Prior::token_throughput>},
-    {"profile", Kind::text, "", "a named profile, such as a100-80/mistral-7b (`qlm emulate --help` names them)", into<&Prior::profile>},
+    {"profile", Kind::text, "", "a named profile, such as a100-80/mistral-7b (`qlm emulate --print-profiles` lists them)", into<&Prior::profile>},
 };
 const Section prior_section{"What is known of its speed", prior_keys};
 

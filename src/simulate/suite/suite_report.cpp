@@ -110,6 +110,7 @@ std::string to_table(const std::vector<CellResult>& cells) {
   out += fmt::format("{:<30} {:>5}  {:<13} {:>12} {:>12} {:>12} {:>10} {:>7} {:>7} {:>7}\n", "case", "load", "policy", "on time", "by value",
                      "worst class", "useful t/s", "busy", "swaps", "evicted");
   std::string losing;
+  bool compared = false;  // qlm with others
   for (const Point& point : points(cells)) {
     const auto& policies = point.seeds.front()->policies;
     double best = 0, ours = -1;
@@ -141,10 +142,12 @@ std::string to_table(const std::vector<CellResult>& cells) {
       out += fmt::format("{:<30} {:>5}  {:<13} {:>12}\n", "", "", "(ceiling)", limit([](const Limits& l) { return l.ceiling.value_or(1); }));
     }
     out += fmt::format("{:<30} {:>5}  {:<13} {:>12}\n", "", "", "(bound)", limit([](const Limits& l) { return l.bound; }));
+    compared = compared || (ours >= 0 && policies.size() > 1);
     if (ours >= 0 && ours < best - noise) {
       losing += fmt::format("  {} at {}: {:.1f} under qlm, {:.1f} under {}\n", point.name, point.load, 100 * ours, 100 * best, best_name);
     }
   }
+  if (!compared) return out;
   out += losing.empty() ? "\nNo cell in which another policy is more than 0.5 points better by value than qlm.\n"
                         : "\nCells in which another policy is better by value:\n" + losing;
   return out;

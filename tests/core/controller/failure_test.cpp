@@ -122,12 +122,37 @@ TEST(Retry, OneThatAlwaysFailsIsNotTheCanaryForEver) {
   w.release(cursed);
   w.advance(2s);
   w.feed(event::ProbeAnswered{InstanceId{0}, true, ""});
-  ASSERT_EQ(w.dispatched().back(), cursed.value);
-  w.end(cursed, AttemptEnd::failed_before_byte);
-  w.release(cursed);
-  EXPECT_EQ(w.dispatched().back(), other.value) << "while the first one rests";
+  EXPECT_EQ(w.dispatched().back(), other.value) << "the next canary is one that nothing is held against";
   w.complete(other);
   EXPECT_EQ(w.controller.instances()[0].breaker, BreakerState::closed);
+}
+
+TEST(Retry, AHandfulThatNoEngineServesStopNobodyElse) {
+  for (const AttemptEnd how : {AttemptEnd::refused, AttemptEnd::failed_before_byte}) {
+    World w;
+    w.join(4);
+    const auto runs = [&w](std::uint64_t id) {
+      const auto view = w.controller.request(RequestId{id}, w.now);
+      return view && view->state == RequestState::dispatched;
+    };
+    constexpr std::uint64_t cursed = 6;
+    for (std::uint64_t k = 0; k < cursed; ++k) w.arrive();
+    int served = 0;
+    std::uint64_t newest = cursed;
+    std::size_t probes = 0;
+    for (int step = 0; step < 300; ++step) {  // half a minute
+      newest = w.arrive().value;
+      for (std::uint64_t id = 1; id <= newest; ++id) {
+        if (!runs(id)) continue;
+        w.end(RequestId{id}, id <= cursed ? how : AttemptEnd::complete);
+        w.release(RequestId{id});
+        served += id > cursed ? 1 : 0;
+      }
+      for (; probes < w.all<action::Probe>().size(); ++probes) w.feed(event::ProbeAnswered{InstanceId{0}, true, ""});
+      w.advance(100ms);
+    }
+    EXPECT_GT(served, 285) << (how == AttemptEnd::refused ? "refused" : "failed");
+  }
 }
 
 TEST(Retry, OneAloneWaitsForADeadEngineToComeBack) {
