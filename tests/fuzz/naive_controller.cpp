@@ -334,7 +334,7 @@ void NaiveController::on(const event::Ended& e, Script& script) {
 
   using End = event::AttemptEnd;
   const bool complete = e.end == End::complete;
-  if (p && complete) worked(*p);
+  if (p && complete) took(*p, e.key.attempt), worked(*p);
   const Duration said = std::clamp<Duration>(e.retry_after.value_or(500ms), 500ms, 10s);
   if (p && e.end == End::refused) refused(*p, id, said);
   if (p && !complete && e.end != End::refused && e.end != End::aborted && !r.aborting) failed(*p, id, script);
@@ -455,6 +455,8 @@ const NaiveController::Request* NaiveController::first(const Place& p) const {
       if (r->rests_until > now_) continue;
       if (!may_use(*r, p)) {
         if (++avoided == looked_at) break;
+      } else if (r->attempt != no_attempt && now_ < p.hold_tried_until) {
+        if (++passed == tried_looked_at) break;
       } else if (r->attempt == no_attempt || !(p.refused || p.failed)) {
         fresh = r;
         break;
@@ -487,7 +489,7 @@ void NaiveController::dispatched(const action::Dispatch& d) {
   REQUIRE(r.state == RequestState::queued && d.key.attempt.value == r.attempt.value + 1);
   Place* p = place(d.instance);
   REQUIRE(p && serves(*p, r.asked.model) && has_room(*p) && fits(at_start(r), *p) && may_use(r, *p));
-  REQUIRE(r.rests_until <= now_);
+  REQUIRE(r.rests_until <= now_ && (r.attempt == no_attempt || p->hold_tried_until <= now_));
 
   REQUIRE(first(*p) == &r);
   if (!watched(*p)) p->progressed = now_;  // no stream was late before

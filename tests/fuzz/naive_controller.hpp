@@ -58,7 +58,7 @@ class NaiveController {
     std::optional<std::uint64_t> failed, refused;  // the last request of each kind
     int failures = 0, limit = 0, limit_before = 0, allowance = 0, completions = 0;
     Duration pause{}, step{}, slowest_start{}, slowest_prefill{}, patience{};
-    Instant retry_at = never, hold_until = Instant::min(), progressed, patient_from, share_until = never;
+    Instant retry_at = never, hold_until = Instant::min(), hold_tried_until = Instant::min(), progressed, patient_from, share_until = never;
     std::optional<int> share;
   };
   struct Learned {  // of one model
@@ -141,6 +141,7 @@ class NaiveController {
   void worked(Place& p);
   void answers(Place& p);
   void failed(Place& p, std::uint64_t request, Script& script);
+  void took(Place& p, Attempt attempt);
   void refused(Place& p, std::uint64_t request, Duration hold);
   void open(Place& p);
   void aborted(const action::Abort& told, action::AbortWhy why);

@@ -113,7 +113,6 @@ void NaiveController::worked(Place& p) {
   p.failures = 0;
   p.pause = Duration{};
   p.failed.reset();
-  p.refused.reset();
   answers(p);
 }
 
@@ -132,9 +131,15 @@ void NaiveController::failed(Place& p, std::uint64_t request, Script& script) {
   p.probing = true;
 }
 
+void NaiveController::took(Place& p, Attempt attempt) {
+  p.refused.reset();
+  if (attempt.value > 1) p.hold_tried_until = Instant::min();
+}
+
 void NaiveController::refused(Place& p, std::uint64_t request, Duration hold) {
   const auto before = std::exchange(p.refused, request);
-  if (before && before != request) p.hold_until = add(now_, hold);
+  if (requests_.at(request).attempt.value > 1) p.hold_tried_until = add(now_, hold);
+  else if (before && before != request) p.hold_until = add(now_, hold);
 }
 
 void NaiveController::open(Place& p) {
@@ -285,7 +290,7 @@ void NaiveController::on(const event::FirstToken& e, Script& script) {
   if (r.attempt != e.key.attempt || r.state != RequestState::dispatched) return;
   r.state = RequestState::streaming;
   if (!p) return;
-  p->refused.reset();
+  took(*p, e.key.attempt);
   answers(*p);
   dispatches(script);
 }

@@ -67,7 +67,7 @@ void Controller::State::on(const event::FirstToken& e) {
   r.state = RequestState::streaming;
   record({.decision = Decision::first_token, .request = r.request.id, .instance = entry.instance, .attempt = r.attempt});
   if (!i) return;
-  i->refused.reset();
+  taken(*i, e.key.attempt);
   close_breaker(*i);
   if (const int in_flight = ledger.account(entry.instance).slots; i->governor.starting(in_flight, configuration->dispatch)) {
     limit_changed(*i, i->governor.on_first_token(oldest_unstarted(*i), in_flight, configuration->dispatch));
@@ -213,8 +213,11 @@ void Controller::State::on(const event::Ended& e) {
   settle_tokens(r, e);
 
   using End = event::AttemptEnd;
-  if (i && e.end == End::complete) instance_worked(*i);
-  if (i && e.end == End::refused) instance_refused(*i, r.request.id, e.retry_after);
+  if (i && e.end == End::complete) {
+    taken(*i, e.key.attempt);
+    instance_worked(*i);
+  }
+  if (i && e.end == End::refused) instance_refused(*i, r, e.retry_after);
   if (i && (e.end == End::failed_before_byte || e.end == End::failed_after_byte || e.end == End::unknown) &&
       !r.aborting) {
     instance_failed(*i, r.request.id);
@@ -256,15 +259,18 @@ void Controller::State::on(const event::Ended& e) {
   }
 }
 
-// One request refused again and again may have itself to blame, and rests alone. Two of them, with nothing taken in
-// between, are an engine that is full.
-void Controller::State::instance_refused(InstanceRecord& i, RequestId request, std::optional<Duration> retry_after) {
-  const bool another = i.refused && *i.refused != request;
-  i.refused = request;
-  if (!another) return;
-  limit_changed(i, i.governor.on_refused(ledger.account(i.description.id).slots - 1));
-  i.hold_until = add(now, std::clamp(retry_after.value_or(refused_rest), refused_rest, hold_max));
-  wake(i, i.hold_until);
+// One request refused again and again may have itself to blame, and rests alone. Two of them refused the first time they
+// were tried, with nothing taken in between, are an engine that is full. The refusal of one tried before holds all of its
+// like until one of them is taken, and nobody else: however many they are, they cost the engine and the others little.
+void Controller::State::instance_refused(InstanceRecord& i, const RequestRecord& r, std::optional<Duration> retry_after) {
+  const bool another = i.refused && *i.refused != r.request.id;
+  i.refused = r.request.id;
+  const Instant until = add(now, std::clamp(retry_after.value_or(refused_rest), refused_rest, hold_max));
+  if (r.attempt != first_attempt) i.hold_tried_until = until;
+  else if (another) i.hold_until = until;
+  else return;
+  if (r.attempt == first_attempt) limit_changed(i, i.governor.on_refused(ledger.account(i.description.id).slots - 1));
+  wake(i, until);
 }
 
 // Another instance is tried at once; where each has been tried and the last one goes on taking work, the request rests,

@@ -69,9 +69,9 @@ OrderForest::Index Controller::State::front(const InstanceRecord& i) {
     for (int avoided = 0, yielded = 0; node != OrderForest::none;) {
       const RequestRecord& r = requests[forest.payload(node)];
       if (!resting(r)) {
-        const bool may = may_use(r, i);
-        if (may && !yields(r, i)) break;
-        if (may && yielding == OrderForest::none) yielding = node;
+        const bool may = may_use(r, i), is_held = held(r, i);
+        if (may && !is_held && !yields(r, i)) break;
+        if (may && !is_held && yielding == OrderForest::none) yielding = node;
         if ((may ? ++yielded > yield_max : ++avoided > bypass_max)) {
           node = OrderForest::none;
           break;
@@ -137,7 +137,7 @@ void Controller::State::serve(ModelId id) {
         avoided = true;
         continue;
       }
-      if (yields(r, i) && front(i) != node) {
+      if (held(r, i) || (yields(r, i) && front(i) != node)) {
         gives_way = true;
         continue;
       }

@@ -112,9 +112,14 @@ void Controller::State::on(const event::PlanFailed&) {}
 void Controller::State::instance_worked(InstanceRecord& i) {
   i.failures = 0;
   i.failed.reset();
-  i.refused.reset();
   i.pause = Duration{};
   close_breaker(i);
+}
+
+// Somebody was: a first token, or a whole answer.
+void Controller::State::taken(InstanceRecord& i, Attempt attempt) {
+  i.refused.reset();
+  if (attempt != first_attempt) i.hold_tried_until = Instant::min();
 }
 
 // A first token is enough to be given work again; what comes of it decides how long the next pause is.
@@ -273,6 +278,7 @@ void Controller::State::evaluate(InstanceRecord& i) {
   }
   if (const Instant opens = add(i.gate_opened, gathering(i)); i.gate_opened != Instant::min() && opens > now) next = std::min(next, opens);
   if (i.hold_until > now) next = std::min(next, i.hold_until);
+  if (i.hold_tried_until > now) next = std::min(next, i.hold_tried_until);
   if (i.share && i.share_until > now) next = std::min(next, i.share_until);
   if (overdue) next = std::min(next, add(now, configuration->dispatch.release_timeout));
   if (next != never) wake(i, next);

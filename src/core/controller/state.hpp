@@ -145,6 +145,7 @@ struct InstanceRecord {
   Duration pause{};            // of the breaker, doubled while it keeps failing
   Instant retry_at = never;    // open: when to probe
   Instant hold_until = Instant::min();  // refused by the engine: no dispatch before
+  Instant hold_tried_until = Instant::min();  // the same, for requests that were tried before
   Instant gate_opened = Instant::min(); // separate steps: when requests were last let in together
   std::optional<int> share;
   Instant share_until = never;
@@ -256,6 +257,8 @@ struct Controller::State {
   bool available(const InstanceRecord& i) const;
   bool may_use(const RequestRecord& r, const InstanceRecord& i) const;
   bool yields(const RequestRecord& r, const InstanceRecord& i) const;
+  bool held(const RequestRecord& r, const InstanceRecord& i) const { return r.attempt != no_attempt && now < i.hold_tried_until; }
+  void taken(InstanceRecord& i, Attempt attempt);
   bool resting(const RequestRecord& r) const { return now < r.rests_until; }
   int capacity(const InstanceRecord& i) const;
   void dispatch(Index index, InstanceRecord& i);
@@ -287,7 +290,7 @@ struct Controller::State {
   void on(const event::Progress& e);
   void on(const event::Ended& e);
   void on(const event::SlotReleased& e);
-  void instance_refused(InstanceRecord& i, RequestId request, std::optional<Duration> retry_after);
+  void instance_refused(InstanceRecord& i, const RequestRecord& r, std::optional<Duration> retry_after);
   Duration rest_after(const RequestRecord& r, Duration base) const;
   void requeue_or_fail(Index index, Duration base_rest);
   void end_rests();

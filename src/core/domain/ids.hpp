@@ -17,6 +17,7 @@ using TenantId = Id<struct TenantTag>;
 // One dispatch of one request. Attempts count from 1; 0 means none yet.
 using Attempt = Id<struct AttemptTag, std::uint8_t>;
 inline constexpr Attempt no_attempt{0};
+inline constexpr Attempt first_attempt{1};
 
 // A snapshot is taken at a version; a plan names the version it was made from, so that a late one is recognised.
 using SnapshotVersion = Id<struct SnapshotTag, std::uint64_t>;

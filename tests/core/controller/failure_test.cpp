@@ -212,6 +212,28 @@ TEST(Retry, TwoRefusedOneAfterTheOtherHoldTheirInstance) {
   EXPECT_EQ(w.dispatched().size(), 6u) << "it took one since: nobody is held for the next refusal";
 }
 
+TEST(Retry, ARefusalOfOneTriedBeforeHoldsItsLikeAndNobodyElse) {
+  World w;
+  w.join(4);
+  std::vector<RequestId> tried = {w.arrive(), w.arrive(), w.arrive()};
+  for (const RequestId id : tried) w.end(id, AttemptEnd::refused), w.release(id);
+  w.advance(500ms);
+  EXPECT_EQ(w.dispatched().size(), 6u) << "the hold and their rests are over";
+  for (const RequestId id : tried) w.end(id, AttemptEnd::refused), w.release(id);
+  w.complete(w.arrive());
+  EXPECT_EQ(w.dispatched().size(), 7u);
+  w.advance(1s);
+  EXPECT_EQ(w.dispatched().size(), 10u);
+  w.feed(event::Ended{.key = w.attempt(tried[0]), .end = AttemptEnd::refused, .retry_after = 4s});
+  w.release(tried[0]);
+  w.end(tried[1], AttemptEnd::failed_before_byte), w.release(tried[1]);
+  w.advance(1s);
+  EXPECT_EQ(w.dispatched().size(), 10u) << "its own rest is over, the instance's hold for its like is not";
+  w.complete(tried[2]);
+  w.advance(1ms);
+  EXPECT_EQ(w.dispatched().size(), 11u) << "one of them was taken";
+}
+
 TEST(Retry, OneRefusedByEveryInstanceRestsInsteadOfGoingRound) {
   World w;
   w.join(1);
