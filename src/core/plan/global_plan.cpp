@@ -60,7 +60,8 @@ Result<Outcome> evaluate(const Problem& problem, const VirtualQueues& plan) {
         if (part.count <= 0) return wrong(i, part, "the count must be above zero");
         if (std::ranges::find(instance.holds, group.model) == instance.holds.end() || work <= Duration::zero())
           return wrong(i, part, "it cannot run there");
-        if ((planned[part.group] += part.count) > group.count) return wrong(i, part, "more than there are");
+        if (part.count > group.count - planned[part.group]) return wrong(i, part, "more than there are");
+        planned[part.group] += part.count;
         const Duration setup = problem.setups[instance.setups].of(loaded, group.model);
         outcome.setup += setup;
         at += setup;
