@@ -212,8 +212,8 @@ GroupKey Controller::State::priced(const RequestRecord& r, ModelRecord& m) const
   group.arrivals += 1;
   group.arrived_prompts += static_cast<double>(r.request.prompt.count);
   if (r.deadline != never) {
-    m.slack += seconds(r.latest_start - r.arrived);
-    m.slack_weight += 1;
+    m.demand.slack += seconds(r.latest_start - r.arrived);
+    m.demand.slack_weight += 1;
   }
   group.credit += group.admitted;
   key.priced_out = group.credit < 1;
@@ -375,8 +375,10 @@ void Controller::State::on(const event::ConfigurationChanged& e) {
                        e.configuration->policy == Policy::priority;
   configuration = e.configuration;
   if (reorder) {
+    select_at = Instant::min();
     for (ModelRecord& m : models) {
       m.overtaking = Overtaking(overtaking_kind(configuration->policy));
+      m.demand = {};
       ModelQueue rebuilt;
       while (!m.queue.empty()) {
         const auto node = m.queue.first(forest);

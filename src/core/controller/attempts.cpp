@@ -142,7 +142,6 @@ void Controller::State::learn(const RequestRecord& r, const event::Ended& e) {
   const Tokens before = soon_generated(r.request.model, Tokens{0}, unbounded);
   account_busy(m, 0);
   ++m.completions;
-  if (m.engine) m.work_done += seconds(request_work(*m.engine, e.prompt, static_cast<double>(e.generated.count)));
   m.outputs += static_cast<double>(e.generated.count);
   m.squared_outputs += static_cast<double>(e.generated.count) * static_cast<double>(e.generated.count);
   m.prompts += static_cast<double>(e.prompt.count);
@@ -217,7 +216,8 @@ void Controller::State::on(const event::Ended& e) {
     taken(*i, e.key.attempt);
     instance_worked(*i);
   }
-  if (i && e.end == End::refused) instance_refused(*i, r, e.retry_after);
+  const Duration refusal_lasts = std::clamp(e.retry_after.value_or(refused_rest), refused_rest, hold_max);
+  if (i && e.end == End::refused) instance_refused(*i, r, refusal_lasts);
   if (i && (e.end == End::failed_before_byte || e.end == End::failed_after_byte || e.end == End::unknown) &&
       !r.aborting) {
     instance_failed(*i, r.request.id);
@@ -240,7 +240,7 @@ void Controller::State::on(const event::Ended& e) {
       return;
     case End::refused:
       r.failures = static_cast<std::uint8_t>(r.failures + (r.attempt.value >= attempts_ceiling ? 100 : 0));
-      requeue_or_fail(*index, std::clamp(e.retry_after.value_or(refused_rest), refused_rest, hold_max));
+      requeue_or_fail(*index, refusal_lasts);
       return;
     case End::aborted:
       if (r.state == RequestState::streaming) {
@@ -262,14 +262,18 @@ void Controller::State::on(const event::Ended& e) {
 // One request refused again and again may have itself to blame, and rests alone. Two of them refused the first time they
 // were tried, with nothing taken in between, are an engine that is full. The refusal of one tried before holds all of its
 // like until one of them is taken, and nobody else: however many they are, they cost the engine and the others little.
-void Controller::State::instance_refused(InstanceRecord& i, const RequestRecord& r, std::optional<Duration> retry_after) {
+void Controller::State::instance_refused(InstanceRecord& i, const RequestRecord& r, Duration hold) {
   const bool another = i.refused && *i.refused != r.request.id;
   i.refused = r.request.id;
-  const Instant until = add(now, std::clamp(retry_after.value_or(refused_rest), refused_rest, hold_max));
-  if (r.attempt != first_attempt) i.hold_tried_until = until;
-  else if (another) i.hold_until = until;
-  else return;
-  if (r.attempt == first_attempt) limit_changed(i, i.governor.on_refused(ledger.account(i.description.id).slots - 1));
+  const Instant until = add(now, hold);
+  if (r.attempt != first_attempt) {
+    i.hold_tried_until = until;
+  } else if (another) {
+    i.hold_until = until;
+    limit_changed(i, i.governor.on_refused(ledger.account(i.description.id).slots - 1));
+  } else {
+    return;
+  }
   wake(i, until);
 }
 

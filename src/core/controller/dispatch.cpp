@@ -4,6 +4,13 @@
 #include "core/controller/state.hpp"
 
 namespace qlm {
+namespace {
+
+// Separate steps: so many requests start together, or those that came within this time.
+constexpr int gathered = 24;
+constexpr Duration gathering_max = 1s;
+
+}  // namespace
 
 bool Controller::State::available(const InstanceRecord& i) const {
   return i.present && !i.stalled && i.breaker != BreakerState::open;
@@ -15,6 +22,30 @@ int Controller::State::capacity(const InstanceRecord& i) const {
   int limit = i.governor.limit() + i.governor.allowance();
   if (i.share && now < i.share_until) limit = std::min(limit, *i.share);
   return limit;
+}
+
+// How long an engine with separate steps may keep free slots, so that their requests start in one step.
+Duration Controller::State::gathering(const InstanceRecord& i) const {
+  if (!traits(configuration->policy).gathers || !i.description.speed) return Duration{};
+  return i.description.speed->kind == StepTimeModel::Kind::separate ? gathering_max : Duration{};
+}
+
+bool Controller::State::gate_open(const InstanceRecord& i) const {
+  const Ledger::Account& account = ledger.account(i.description.id);
+  const Duration wait = gathering(i);
+  if (wait == Duration{} || account.slots == 0 || now == i.gate_opened || now >= add(i.gate_opened, wait)) return true;
+  std::int64_t waiting = 0;
+  double cost = 1;
+  for (const ModelId id : i.description.models) {
+    const ModelRecord& m = models[id.index()];
+    waiting += m.queue.count();
+    cost = std::max(cost, m.mean_prompt() + m.mean_output());
+  }
+  double together = capacity(i) - account.slots;
+  if (i.description.kv_capacity) {
+    together = std::min(together, static_cast<double>((*i.description.kv_capacity - account.kv).count) * kv_usable / cost);
+  }
+  return together >= static_cast<double>(std::min<std::int64_t>(waiting, gathered));
 }
 
 bool Controller::State::has_room(const InstanceRecord& i, Tokens kv) const {
@@ -66,18 +97,17 @@ OrderForest::Index Controller::State::front(const InstanceRecord& i) {
   for (ModelId candidate : i.description.models) {
     const ModelQueue& queue = models[candidate.index()].queue;
     OrderForest::Index node = first_of(candidate), yielding = OrderForest::none;
-    for (int avoided = 0, yielded = 0; node != OrderForest::none;) {
+    for (int avoided = 0, yielded = 0; node != OrderForest::none; node = queue.next(forest, requests[forest.payload(node)].place, node)) {
       const RequestRecord& r = requests[forest.payload(node)];
-      if (!resting(r)) {
-        const bool may = may_use(r, i), is_held = held(r, i);
-        if (may && !is_held && !yields(r, i)) break;
-        if (may && !is_held && yielding == OrderForest::none) yielding = node;
-        if ((may ? ++yielded > yield_max : ++avoided > bypass_max)) {
-          node = OrderForest::none;
-          break;
-        }
+      if (resting(r)) continue;
+      const bool may = may_use(r, i), is_held = held(r, i);
+      if (may && !is_held && !yields(r, i)) break;
+      if (may && !is_held && yielding == OrderForest::none) yielding = node;
+      ++(may ? yielded : avoided);
+      if (yielded > yield_max || avoided > bypass_max) {
+        node = OrderForest::none;
+        break;
       }
-      node = queue.next(forest, r.place, node);
     }
     const bool node_yields = node == OrderForest::none;
     if (node_yields) node = yielding;
@@ -104,7 +134,7 @@ OrderForest::Index Controller::State::first_of(ModelId id) {
     if (node == OrderForest::none || !traits(configuration->policy).late_last) return node;
     RequestRecord& r = requests[forest.payload(node)];
     if (r.place.late || now <= r.latest_start) return node;
-    if (queue.phase(forest, r.place, node) == ModelQueue::Phase::kept) models[id.index()].kept_late += seconds(work_of(r));
+    if (queue.phase(forest, r.place, node) == ModelQueue::Phase::kept) models[id.index()].demand.kept_late += seconds(work_of(r));
     r.node = queue.make_late(forest, r.place.group, node, r.request.prompt);
     r.place.late = true;
   }
@@ -215,7 +245,6 @@ void Controller::State::dispatch(Index index, InstanceRecord& i) {
   r.attempt = Attempt{static_cast<std::uint8_t>(r.attempt.value + 1)};
   r.instance = i.description.id;
   r.aborting = false;
-  r.abort_reason = Reason::none;
   ++totals.in_flight;
   ModelRecord& m = model(r.request.model);
   account_busy(m, +1);
@@ -227,13 +256,13 @@ void Controller::State::dispatch(Index index, InstanceRecord& i) {
     wake(i, add(now, wait));
   }
   const auto entry = ledger.open({.key = {r.request.id, r.attempt},
-               .instance = i.description.id,
-               .model = r.request.model,
-               .prompt = r.request.prompt,
-               .longest = r.request.max_output.value_or(unbounded),
-               .kv = memory_at_start(r.request),
-               .dispatched = now,
-               .last_progress = now});
+                                  .instance = i.description.id,
+                                  .model = r.request.model,
+                                  .prompt = r.request.prompt,
+                                  .longest = r.request.max_output.value_or(unbounded),
+                                  .kv = memory_at_start(r.request),
+                                  .dispatched = now,
+                                  .last_progress = now});
   work_left(ledger[entry], expected_work(m, r.work));
   if (!m.queue.empty()) m.pace.dispatched(seconds(m.in_flight_work));
   account_busy(i, before.slots);

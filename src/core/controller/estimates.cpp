@@ -20,6 +20,44 @@ Duration Controller::State::expected_work(const ModelRecord& m, std::int64_t uni
   return Duration{static_cast<std::int64_t>(static_cast<double>(units) / work_unit * static_cast<double>(m.unit.count()))};
 }
 
+Duration Controller::State::work_of(const RequestRecord& r) const {
+  const ModelRecord& m = models[r.request.model.index()];
+  const Duration work = work_of(m, r.request.prompt, static_cast<double>(expected_output(r.request).count));
+  if (!m.engine) return work;
+  // Context is read again for every token: an output twice as long reads it four times as much.
+  const double context = lengths.variance({r.request.model, r.request.prompt, r.request.max_output}) / 2;
+  return work + duration_from_seconds(context * m.engine->step.per_context_token_ms / 1000);
+}
+
+Duration Controller::State::work_of(const ModelRecord& m, Tokens prompt, double output) const {
+  if (m.engine) return request_work(*m.engine, prompt, output);
+  return Duration{prompt.count * 1000 / 8 + static_cast<std::int64_t>(output * 1000)};
+}
+
+void Controller::State::refresh_engine(ModelId id) {
+  ModelRecord& m = model(id);
+  m.engine.reset();
+  m.engines = 0;
+  for (InstanceId at : m.instances) {
+    InstanceRecord& i = instances[at.index()];
+    if (!i.present) continue;
+    if (available(i)) ++m.engines;
+    i.scale.describe(i.description.speed);
+    i.relative_speed = 1;
+    if (!i.description.speed) continue;
+    const double kv = i.description.kv_capacity ? static_cast<double>(i.description.kv_capacity->count) : 0;
+    const EngineLoad load = full_load(*i.description.speed, i.governor.limit(), kv, m.mean_prompt(), m.mean_output());
+    if (!m.engine) {
+      m.engine = load;
+      m.allowance = i.governor.allowance();
+      m.gathering = gathering(i);
+    }
+    const Tokens prompt{static_cast<std::int64_t>(m.mean_prompt())};
+    i.relative_speed = seconds(request_work(*m.engine, prompt, m.output)) / seconds(request_work(load, prompt, m.output));
+  }
+  refresh_capacity(m);
+}
+
 void Controller::State::describe_work(RequestRecord& r) const {
   const ModelRecord& m = models[r.request.model.index()];
   r.cost = r.request.prompt + expected_output(r.request);

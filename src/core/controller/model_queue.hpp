@@ -16,7 +16,7 @@ namespace qlm {
 
 struct GroupKey {
   ClassId service_class;
-  std::uint32_t size_bucket = 0;  // of the prompt; see prompt_bucket()
+  std::uint32_t size_bucket = 0;  // of the prompt; see size_bucket()
   bool priced_out = false;        // too dear for the load when it came: given up while that lasts
   auto operator<=>(const GroupKey&) const = default;
 };

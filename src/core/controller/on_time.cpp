@@ -16,75 +16,17 @@ constexpr int cells_a_group = 40;
 constexpr Duration forgotten = 300s;
 constexpr double backlog_share = 0.9;
 constexpr double steering_seconds = 300;
-constexpr double scale_after_seconds = 30;  // of full engines
+constexpr double measured_enough = 30;  // seconds of full engines, before what they do counts for more than their profile
 constexpr double planned_share = 0.85;  // of what the engines can do: short windows hold less than long ones
 constexpr double lost_tolerated = 0.003, caution_gain = 0.3, caution_max = 0.15;
-// Separate steps: so many requests start together, or those that came within this time.
-constexpr int gathered = 24;
-constexpr Duration gathering_max = 1s;
 
 }  // namespace
 
-Duration Controller::State::work_of(const RequestRecord& r) const {
-  const ModelRecord& m = models[r.request.model.index()];
-  const Duration work = work_of(m, r.request.prompt, static_cast<double>(expected_output(r.request).count));
-  if (!m.engine) return work;
-  // Context is read again for every token: an output twice as long reads it four times as much.
-  const double context = lengths.variance({r.request.model, r.request.prompt, r.request.max_output}) / 2;
-  return work + duration_from_seconds(context * m.engine->step.per_context_token_ms / 1000);
-}
-
-Duration Controller::State::work_of(const ModelRecord& m, Tokens prompt, double output) const {
-  if (m.engine) return request_work(*m.engine, prompt, output);
-  return Duration{prompt.count * 1000 / 8 + static_cast<std::int64_t>(output * 1000)};
-}
-
-void Controller::State::refresh_engine(ModelId id) {
-  ModelRecord& m = model(id);
-  m.engine.reset();
-  m.engines = 0;
-  for (InstanceId at : m.instances) {
-    InstanceRecord& i = instances[at.index()];
-    if (!i.present) continue;
-    if (available(i)) ++m.engines;
-    i.scale.describe(i.description.speed);
-    i.relative_speed = 1;
-    if (!i.description.speed) continue;
-    const double kv = i.description.kv_capacity ? static_cast<double>(i.description.kv_capacity->count) : 0;
-    const EngineLoad load = full_load(*i.description.speed, i.governor.limit(), kv, m.mean_prompt(), m.mean_output());
-    if (!m.engine) {
-      m.engine = load;
-      m.allowance = i.governor.allowance();
-      m.gathering = gathering(i);
-    }
-    const Tokens prompt{static_cast<std::int64_t>(m.mean_prompt())};
-    i.relative_speed = seconds(request_work(*m.engine, prompt, m.output)) / seconds(request_work(load, prompt, m.output));
-  }
-  refresh_capacity(m);
-}
-
-// How long an engine with separate steps may keep free slots, so that their requests start in one step.
-Duration Controller::State::gathering(const InstanceRecord& i) const {
-  if (!traits(configuration->policy).gathers || !i.description.speed) return Duration{};
-  return i.description.speed->kind == StepTimeModel::Kind::separate ? gathering_max : Duration{};
-}
-
-bool Controller::State::gate_open(const InstanceRecord& i) const {
-  const Ledger::Account& account = ledger.account(i.description.id);
-  const Duration wait = gathering(i);
-  if (wait == Duration{} || account.slots == 0 || now == i.gate_opened || now >= add(i.gate_opened, wait)) return true;
-  std::int64_t waiting = 0;
-  double cost = 1;
-  for (const ModelId id : i.description.models) {
-    const ModelRecord& m = models[id.index()];
-    waiting += m.queue.count();
-    cost = std::max(cost, m.mean_prompt() + m.mean_output());
-  }
-  double together = capacity(i) - account.slots;
-  if (i.description.kv_capacity) {
-    together = std::min(together, static_cast<double>((*i.description.kv_capacity - account.kv).count) * kv_usable / cost);
-  }
-  return together >= static_cast<double>(std::min<std::int64_t>(waiting, gathered));
+// What work really takes of the engines that are there, against what is computed for it.
+double Controller::State::work_scale(const ModelRecord& m) const {
+  const double rate = m.pace.rate();
+  if (!(rate > 0) || m.pace.measured_seconds() < measured_enough) return 1;
+  return std::clamp(m.engines / rate, 0.25, 4.0);
 }
 
 void Controller::State::select_on_time() {
@@ -94,35 +36,22 @@ void Controller::State::select_on_time() {
   select_at = add(now, select_interval);
   for (std::size_t m = 0; m < models.size(); ++m) {
     const ModelId id{static_cast<std::uint32_t>(m)};
-    refresh_engine(id);
+    refresh_estimates(id);
     if (!models[m].engine || models[m].engines == 0) continue;
-    learn_scale(models[m], elapsed);
     if (!policy.gives_up) continue;
     set_prices(id, elapsed);
     if (!models[m].queue.empty()) select_on_time(id);
   }
 }
 
-// While there was more to do than could be done, engines worked all the time: what they completed took that time.
-void Controller::State::learn_scale(ModelRecord& m, Duration elapsed) {
-  const bool full = m.queue.count() > 0;
-  if (full && m.was_full) {
-    const double fade = 1 - seconds(elapsed) / seconds(forgotten);
-    m.full_seconds = m.full_seconds * fade + seconds(elapsed) * m.engines;
-    m.full_work = m.full_work * fade + m.work_done;
-    if (m.full_seconds > scale_after_seconds && m.full_work > 0) m.scale = std::clamp(m.full_seconds / m.full_work, 0.25, 4.0);
-  }
-  m.was_full = full;
-  m.work_done = 0;
-}
-
 // Which groups the load leaves room for, by value a second of work. Only what arrives from now on is judged by it.
 void Controller::State::set_prices(ModelId id, Duration elapsed) {
   ModelRecord& m = model(id);
+  const double scale = work_scale(m);
   const double fade = 1 - seconds(elapsed) / seconds(forgotten);
-  m.window = m.window * fade + seconds(elapsed);
-  m.slack *= fade;
-  m.slack_weight *= fade;
+  m.demand.window = m.demand.window * fade + seconds(elapsed);
+  m.demand.slack *= fade;
+  m.demand.slack_weight *= fade;
 
   struct Offer {
     double density = 0, work_a_second = 0;
@@ -139,30 +68,31 @@ void Controller::State::set_prices(ModelId id, Duration elapsed) {
     group.admitted = 1;
     if (group.arrivals <= 0) continue;
     const Tokens prompt{static_cast<std::int64_t>(group.arrived_prompts / group.arrivals)};
-    const double work = m.scale * seconds(request_work(*m.engine, prompt, lengths.mean({id, prompt, std::nullopt})));
+    const double work = scale * seconds(request_work(*m.engine, prompt, lengths.mean({id, prompt, std::nullopt})));
     const double value = configuration->classes[group.key.service_class.index()].value;
     const std::int64_t kept = forest.count(group.tree) - forest.before(group.tree, group.cut).count;
     backlog += work * static_cast<double>(kept);
-    offers.push_back({value / work, work * group.arrivals / m.window, g});
+    offers.push_back({value / work, work * group.arrivals / m.demand.window, g});
   }
   const double capacity = m.engines;
-  const double slack = m.slack_weight > 0 ? m.slack / m.slack_weight : 0;
+  const double slack = m.demand.slack_weight > 0 ? m.demand.slack / m.demand.slack_weight : 0;
   // Kept ones that become late mean that the engines do less than was thought, for memory or prompts in their way.
-  const double lost = m.kept_late * m.scale / (capacity * seconds(elapsed));
-  m.kept_late = 0;
-  m.caution = std::clamp(m.caution + caution_gain * (lost - lost_tolerated), 0.0, caution_max);
-  double room = (1 - m.caution) * capacity * (1 + (backlog_share * slack - backlog / capacity) / steering_seconds);
+  const double lost = m.demand.kept_late * scale / (capacity * seconds(elapsed));
+  m.demand.kept_late = 0;
+  m.demand.caution = std::clamp(m.demand.caution + caution_gain * (lost - lost_tolerated), 0.0, caution_max);
+  double room = (1 - m.demand.caution) * capacity * (1 + (backlog_share * slack - backlog / capacity) / steering_seconds);
   std::ranges::stable_sort(offers, std::greater<>{}, &Offer::density);
-  m.priced = false;
+  m.demand.priced = false;
   for (const Offer& offer : offers) {
     groups[offer.group].admitted = std::clamp(room / offer.work_a_second, 0.0, 1.0);
-    m.priced = m.priced || room < offer.work_a_second;
+    m.demand.priced = m.demand.priced || room < offer.work_a_second;
     room -= offer.work_a_second;
   }
 }
 
 void Controller::State::select_on_time(ModelId id) {
   ModelRecord& m = model(id);
+  const double scale = work_scale(m);
   const std::vector<ModelQueue::Group>& groups = m.queue.groups();
   std::vector<OnTimeCell> cells;
   std::vector<std::int64_t> late(groups.size(), 0);
@@ -171,14 +101,14 @@ void Controller::State::select_on_time(ModelId id) {
     const std::int64_t count = forest.count(tree);
     if (count == 0) continue;
     // The keys of this policy are latest starts.
-    if (groups[g].key.priced_out && m.priced) continue;
+    if (groups[g].key.priced_out && m.demand.priced) continue;
     late[g] = forest.before(tree, {now.time_since_epoch().count(), 0}).count;
     const OrderForest::Index first = forest.at_rank(tree, late[g]);
     if (first == OrderForest::none) continue;
     const std::int64_t from = forest.key(first), to = forest.key(forest.at_rank(tree, count - 1));
     const std::int64_t step = std::max<std::int64_t>(1'000'000, (to - from) / cells_a_group + 1);
     const Tokens mean_prompt{groups[g].prompts.count / count};
-    const Duration work = duration_from_seconds(m.scale * seconds(request_work(*m.engine, mean_prompt, lengths.mean({id, mean_prompt, std::nullopt}))));
+    const Duration work = duration_from_seconds(scale * seconds(request_work(*m.engine, mean_prompt, lengths.mean({id, mean_prompt, std::nullopt}))));
     const double value = configuration->classes[groups[g].key.service_class.index()].value;
     std::int64_t before = late[g];
     for (std::int64_t edge = from; edge <= to && before < count; edge += step) {
@@ -194,7 +124,7 @@ void Controller::State::select_on_time(ModelId id) {
   for (std::uint32_t g = 0; g < groups.size(); ++g) {
     const std::int64_t rank = late[g] + (g < dropped.size() ? dropped[g] : 0);
     OrderForest::Bound cut;
-    if (groups[g].key.priced_out && m.priced) {  // those to come as well
+    if (groups[g].key.priced_out && m.demand.priced) {  // those to come as well
       cut = {std::numeric_limits<std::int64_t>::max(), 0};
     } else if (rank > 0) {  // right behind the last one given up: who arrives later and is due later is kept
       cut = forest.bound(forest.at_rank(groups[g].tree, rank - 1));

@@ -1,7 +1,7 @@
 // Inside of the controller: its records and the steps its events are made of. Included by the controller's own .cpp
 // files only. admission.cpp lets requests in and out of the queue, dispatch.cpp binds them to instances, attempts.cpp
-// hears how that went, estimates.cpp learns from it how long requests take and wait, instances.cpp minds breakers and
-// stalls, queries.cpp answers questions.
+// hears how that went, estimates.cpp learns from it how long requests take and wait, on_time.cpp chooses whom to give up,
+// instances.cpp minds breakers and stalls, queries.cpp answers questions.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +39,6 @@ struct RequestRecord {
   RequestState state = RequestState::finished;
   bool live = false;
   bool cancelled = false;             // the client left while an attempt runs
-  Reason abort_reason = Reason::none; // why we asked the running attempt to end
   bool aborting = false;
   Attempt attempt = no_attempt;       // the newest
   std::uint8_t failures = 0;          // attempts that failed; refusals do not count
@@ -75,15 +74,14 @@ struct ModelRecord {
   std::optional<EngineLoad> engine;   // a full one of those that serve it, where its speed is known
   int engines = 0;                    // that serve it now
   int allowance = 0;                  // of one: what may stand in its own queue
-  // What the engines' work really takes against what is computed for it, from times when they were full.
-  double scale = 1, full_seconds = 0, full_work = 0, work_done = 0;
-  bool was_full = false;
-  // Work of kept ones that became late all the same, since the last look; and what is left free because of it.
-  double kept_late = 0, caution = 0;
-  bool priced = false;                // the load leaves no room for some
   Duration gathering{};               // how long one may keep slots free
-  double window = 0;                  // seconds that the groups' arrivals stand for
-  double slack = 0, slack_weight = 0; // of arrivals: seconds from arrival to latest start, summed
+  struct Demand {                     // under a policy that gives some up; beside the groups' arrivals
+    double window = 0;                // seconds that those stand for
+    double slack = 0, slack_weight = 0;  // of arrivals: seconds from arrival to latest start, summed
+    bool priced = false;              // the load leaves no room for some
+    double kept_late = 0;             // work of kept ones that became late all the same, since the last look
+    double caution = 0;               // what is left free because of such
+  } demand;
   std::vector<InstanceId> instances;  // that serve it, by id
   Instant unserved_since = never;     // no instance up since then; never: at least one is
   bool look_again = false;            // its front changed during this event
@@ -238,16 +236,8 @@ struct Controller::State {
   OrderForest::Index front(const InstanceRecord& i);
   OrderForest::Index first_of(ModelId id);
   bool sooner(OrderForest::Index a, OrderForest::Index b) const;
-  // on_time.cpp
-  Duration work_of(const RequestRecord& r) const;
-  Duration work_of(const ModelRecord& m, Tokens prompt, double output) const;
-  void refresh_engine(ModelId id);
   Duration gathering(const InstanceRecord& i) const;
   bool gate_open(const InstanceRecord& i) const;
-  void set_prices(ModelId id, Duration elapsed);
-  void learn_scale(ModelRecord& m, Duration elapsed);
-  void select_on_time();
-  void select_on_time(ModelId id);
   void serve(ModelId id);
   void serve(InstanceId id);
   void serve_all();
@@ -267,6 +257,9 @@ struct Controller::State {
   bool any_room(ModelId id) const;
 
   // estimates.cpp
+  Duration work_of(const RequestRecord& r) const;
+  Duration work_of(const ModelRecord& m, Tokens prompt, double output) const;
+  void refresh_engine(ModelId id);
   Tokens expected_output(const RequestDescription& r) const;
   Duration expected_work(const ModelRecord& m, std::int64_t units) const;
   std::int64_t overtaking_key(const RequestRecord& r, std::int64_t order_key) const;
@@ -284,13 +277,19 @@ struct Controller::State {
   void refresh_capacity(ModelRecord& m);
   void refresh_estimates(ModelId id);
 
+  // on_time.cpp
+  void select_on_time();
+  void select_on_time(ModelId id);
+  void set_prices(ModelId id, Duration elapsed);
+  double work_scale(const ModelRecord& m) const;
+
   // attempts.cpp
   void on(const event::Sent& e);
   void on(const event::FirstToken& e);
   void on(const event::Progress& e);
   void on(const event::Ended& e);
   void on(const event::SlotReleased& e);
-  void instance_refused(InstanceRecord& i, const RequestRecord& r, std::optional<Duration> retry_after);
+  void instance_refused(InstanceRecord& i, const RequestRecord& r, Duration hold);
   Duration rest_after(const RequestRecord& r, Duration base) const;
   void requeue_or_fail(Index index, Duration base_rest);
   void end_rests();

@@ -28,7 +28,7 @@ class QueuePace {
   void did(double work);                  // the engines were seen to have done so much
   void dispatched(double in_flight);      // one of those who waited; so much work then runs, its own included
 
-  double rate() const { return capacity_ * worked_ / served_; }  // mean requests a second, now
+  double rate() const { return capacity_ * worked_ / served_; }  // engine seconds of work a second, now
   double measured_seconds() const { return measured_; }          // of waiting behind it
   double steady_in_flight() const { return steady_; }
   // What an engine's worth did in a second before anything was measured; a guess from its profile. `weight`: seconds that
