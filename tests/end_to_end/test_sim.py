@@ -70,6 +70,23 @@ class Sim(unittest.TestCase):
         self.assertEqual(cell["policies"]["edf"]["offered"], 400)
         self.assertEqual(cell["policies"]["edf"]["classes"]["chat"]["offered"], 266)
 
+    def test_who_waits_as_long_as_its_class_allows_is_given_up_as_it_is_live(self):
+        fleet = CONFIG.replace("  - {name: a, url: http://127.0.0.1:1}\n", "").replace("max_in_flight: 8", "max_in_flight: 1")
+        slow = TRACE.replace(",200,100,", ",200,300,")  # 400 times over three seconds, one after the other
+
+        def longest(config):
+            ran = sim("--trace", self.file("t.csv", slow), "--config", self.file("q.yaml", config), "--policy", "fcfs", "--json", "-")
+            self.assertEqual(ran.returncode, 0, ran.stderr)
+            cell, = json.loads(ran.stdout)["cells"]
+            self.assertEqual(cell["policies"]["fcfs"]["offered"], 400)
+            return cell["policies"]["fcfs"]["largest_wait_s"], cell["capacity_requests_per_s"]
+
+        ten_minutes, capacity = longest(fleet)
+        self.assertTrue(590 < ten_minutes <= 600, ten_minutes)
+        an_hour, same_capacity = longest(fleet.replace("ttft: 2s", "ttft: 2s, max_wait: 1h").replace("e2e: 10min", "e2e: 10min, max_wait: 1h"))
+        self.assertGreater(an_hour, 1000)
+        self.assertEqual(capacity, same_capacity, "which is what the fleet could do for all of them")
+
     def test_mistakes_are_named(self):
         trace, config = self.file("t.csv", TRACE), self.file("q.yaml", CONFIG)
         for arguments, word in [

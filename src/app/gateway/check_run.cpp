@@ -40,6 +40,14 @@ struct Trial {
   std::function<void()> done;
 };
 
+// What only the program can tell of a configuration, and no key by itself.
+void look_beyond(const config::Configuration& configuration, const config::Complain& complain) {
+  check_profiles(configuration, complain);
+  if (configuration.log.access.empty()) return;
+  const auto log = observe::AccessLog::try_open(configuration.log.access);
+  if (!log) complain("log.access", log.error().message);
+}
+
 void try_engines(const config::Configuration& configuration) {
   net::Loop loop;
   const auto client = net::HttpClient::create(loop);
@@ -67,8 +75,8 @@ int check_run(int argc, char** argv) {
   std::string file;
   bool offline = false;
   CLI::App app{"Reads a configuration and says everything that is wrong with it: line, column, key, what was expected and the\n"
-               "nearest right key. Warns of what is no mistake and still may not be meant. Then asks the engines it names what they are and shows what they said; one that does not\n"
-               "answer is shown, and is no error: it may come later.\n\n"
+               "nearest right key. Warns of what is no mistake and still may not be meant. Then asks the engines it names what\n"
+               "they are and shows what they said; one that does not answer is shown, and is no error: it may come later.\n\n"
                "Exit codes: 0 good, 1 problems found, 2 wrong usage."};
   app.name("qlm check");
   app.add_option("FILE", file, "the configuration (YAML)")->required();
@@ -78,14 +86,10 @@ int check_run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? good : wrong_usage;
   }
-  const auto loaded = with_known_profiles(config::load(file), file);
+  const auto loaded = config::load(file, {}, look_beyond);
   if (!loaded) {
     for (const config::Problem& problem : loaded.error()) fmt::print("{}\n", config::to_string(problem));
     fmt::print("{} problem{}\n", loaded.error().size(), loaded.error().size() == 1 ? "" : "s");
-    return problems;
-  }
-  if (const auto log = observe::AccessLog::try_open(loaded->log.access); !loaded->log.access.empty() && !log) {
-    fmt::print("{}: log.access: {}\n1 problem\n", file, log.error().message);
     return problems;
   }
   for (const std::string& warning : config::warnings(*loaded)) fmt::print("{}: warning: {}\n", file, warning);

@@ -1,7 +1,6 @@
 #include "app/gateway/priors.hpp"
 
 #include <algorithm>
-#include <utility>
 
 #include "core/enginemodel/profiles.hpp"
 
@@ -23,17 +22,12 @@ std::optional<StepTimeModel> speed_of(const config::Prior& prior) {
   return StepTimeModel{.kind = StepTimeModel::Kind::linear, .per_prefill_token_ms = ms / prefill_speedup, .per_sequence_ms = ms};
 }
 
-config::Loaded with_known_profiles(config::Loaded loaded, const std::string& file) {
-  if (!loaded) return loaded;
-  std::vector<config::Problem> problems;
-  for (const config::Model& model : loaded->models) {
+void check_profiles(const config::Configuration& configuration, const config::Complain& complain) {
+  for (const config::Model& model : configuration.models) {
     if (model.prior.profile.empty()) continue;
-    if (const auto profile = find_profile(model.prior.profile); !profile) {
-      problems.push_back({file, 0, 0, "models." + model.name + ".prior.profile", profile.error().message});
-    }
+    const auto profile = find_profile(model.prior.profile);
+    if (!profile) complain("models." + model.name + ".prior.profile", profile.error().message);
   }
-  if (problems.empty()) return loaded;
-  return std::unexpected(std::move(problems));
 }
 
 }  // namespace qlm::gateway

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <optional>
-#include <string>
 
 #include "core/domain/step_time.hpp"
 #include "runtime/config/configuration.hpp"
@@ -14,6 +13,6 @@ namespace qlm::gateway {
 std::optional<StepTimeModel> speed_of(const config::Prior& prior);
 
 // A profile that is not there is a mistake of the file, found where the others are.
-config::Loaded with_known_profiles(config::Loaded loaded, const std::string& file);
+void check_profiles(const config::Configuration& configuration, const config::Complain& complain);
 
 }  // namespace qlm::gateway

@@ -7,27 +7,6 @@
 namespace qlm::gateway {
 namespace {
 
-WhenLate when_late_of(config::WhenLate when_late) {
-  switch (when_late) {
-    case config::WhenLate::serve: return WhenLate::serve;
-    case config::WhenLate::reject: return WhenLate::reject;
-    case config::WhenLate::downgrade: return WhenLate::downgrade;
-  }
-  return WhenLate::serve;
-}
-
-ServiceClass class_of(const config::Class& from) {
-  ServiceClass to;
-  to.name = from.name;
-  to.slo = {from.ttft, from.tpot, from.e2e};
-  to.objective = from.objective;
-  to.value = from.value;
-  to.min_share = from.min_share;
-  if (from.max_wait) to.max_wait = *from.max_wait;
-  to.when_late = when_late_of(from.when_late);
-  return to;
-}
-
 Tenant limits_of(const config::Tenant& from) {
   Tenant to;
   to.name = from.name;
@@ -86,7 +65,7 @@ void Registry::apply_classes(const std::vector<config::Class>& classes) {
   class_configured_.assign(class_configured_.size(), false);
   for (const config::Class& each : classes) {
     const std::size_t index = class_names_.give(each.name).index();
-    at_id(classes_, index) = class_of(each);
+    at_id(classes_, index) = config::service_class(each);
     if (class_configured_.size() <= index) class_configured_.resize(index + 1);
     class_configured_[index] = true;
   }

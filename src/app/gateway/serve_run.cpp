@@ -31,7 +31,7 @@ struct Arguments {
 
 config::Loaded load(const Arguments& arguments) {
   return arguments.file.empty() ? config::defaults_for_urls(arguments.urls, arguments.overrides)
-                                : with_known_profiles(config::load(arguments.file, arguments.overrides), arguments.file);
+                                : config::load(arguments.file, arguments.overrides, check_profiles);
 }
 
 // What the system allows decides: each request may take a connection on either side, beside what QLM needs for itself.

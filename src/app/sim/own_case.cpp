@@ -13,14 +13,7 @@ namespace {
 std::vector<ServiceClass> classes_of(const config::Configuration& configuration) {
   std::vector<ServiceClass> classes;
   for (const config::Class& from : configuration.classes) {
-    ServiceClass to;
-    to.name = from.name;
-    to.slo = {from.ttft, from.tpot, from.e2e};
-    to.objective = from.objective;
-    to.value = from.value;
-    to.min_share = from.min_share;
-    to.when_late = from.when_late;
-    to.max_wait = from.max_wait.value_or(10'000h);
+    ServiceClass to = config::service_class(from);
     const auto target = std::ranges::find(configuration.classes, from.downgrade_to, &config::Class::name);
     if (target != configuration.classes.end()) {
       to.downgrade_to = ClassId{static_cast<std::uint32_t>(target - configuration.classes.begin())};

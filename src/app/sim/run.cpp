@@ -21,6 +21,7 @@ namespace qlm::sim {
 namespace {
 
 constexpr int failed = 1, wrong_usage = 2;
+constexpr Duration longest_backlog = 10'000h;
 
 struct Arguments {
   std::string suite, trace, configuration, json;
@@ -38,14 +39,15 @@ std::string footer() {
   return text +
          "\n\nLoad is the offered rate over the capacity, which is measured for each case: a backlog's requests over the time in\n"
          "which it is served first come, first served. Seeds are paired: each policy sees the same arrivals. All arrivals\n"
-         "count; after the last one everything is served to its end.\n\n"
+         "count; after the last one everything that still waits is served to its end.\n\n"
          "Examples:\n"
          "  qlm sim --suite smoke\n"
          "  qlm sim --suite steady --case w_a --load 1.2,1.5 --json steady.json\n"
          "  qlm workload --recipe w_a --rate 40 --duration 10m -o trace.csv\n"
          "  qlm sim --trace trace.csv --config qlm.yaml --policy qlm,edf,fcfs\n\n"
          "The configuration of --config must name a profile for each model (`prior: {profile: a100-80/mistral-7b}`): what an\n"
-         "emulated engine follows. Same arguments, same figures and digests, on every machine.\n"
+         "emulated engine follows. Its classes' max_wait (10 min unless stated) and when_late give requests up as they do live.\n"
+         "Same arguments, same figures and digests, on every machine.\n"
          "Exit codes: 0 done, 1 failed, 2 wrong usage, trace or configuration.";
 }
 
@@ -156,8 +158,12 @@ std::vector<suite::CellResult> run_suite(const suite::Suite& s, unsigned threads
 std::vector<suite::CellResult> run_own(const OwnCase& own, const std::vector<Policy>& policies, unsigned threads) {
   const auto arrivals = suite::to_arrivals(own.of, own.trace).value();
   const double lasted = std::max(1e-9, seconds(own.trace.back().arrival - own.trace.front().arrival));
-  // The trace's own mix, all there at once.
+  // The trace's own mix, all there at once, and nobody given up however long that takes.
   suite::Case same = own.of;
+  for (ServiceClass& each : same.classes) {
+    each.max_wait = longest_backlog;
+    each.when_late = WhenLate::serve;
+  }
   same.arrivals = [&own](double, Duration, std::uint64_t) { return own.trace; };
   const double capacity = suite::measured_capacity(same, 10'000);
   suite::CellResult cell{own.of.name, static_cast<double>(own.trace.size()) / lasted / capacity, 0, capacity,

@@ -78,6 +78,9 @@ struct Class {
   bool operator==(const Class&) const = default;
 };
 
+// As the controller knows it, but for downgrade_to: ids are given out by others.
+ServiceClass service_class(const Class& from);
+
 struct TenantLimits {
   std::optional<std::int64_t> in_flight;
   std::optional<std::int64_t> queued;
@@ -177,6 +180,11 @@ std::string to_string(const Problem& problem);
 
 using Loaded = std::expected<Configuration, std::vector<Problem>>;  // every problem found, in the file's order
 
+// What this room cannot know: looks at the configuration, as far as it could be read, and complains of its keys. Its
+// problems stand among the others, each where its key is.
+using Complain = std::function<void(const std::string& key, std::string message)>;
+using FurtherCheck = std::function<void(const Configuration& configuration, const Complain& complain)>;
+
 // What the command line said over the file, as it was written there; checked like the file's own.
 struct Overrides {
   std::optional<std::string> listen;
@@ -188,9 +196,9 @@ struct Overrides {
 using ReadFile = std::function<Result<std::string>(const std::string& path)>;
 Result<std::string> read_small_file(const std::string& path);  // refuses above 1 MiB and what is no plain file
 
-Loaded load(const std::string& path, const Overrides& overrides = {});
+Loaded load(const std::string& path, const Overrides& overrides = {}, const FurtherCheck& check = {});
 Loaded parse(std::string_view yaml, const std::string& name, const Overrides& overrides = {},
-             const ReadFile& read_file = read_small_file);
+             const ReadFile& read_file = read_small_file, const FurtherCheck& check = {});
 // `qlm serve http://gpu1:8000 ...`: no file at all.
 Loaded defaults_for_urls(std::span<const std::string> urls, const Overrides& overrides = {});
 

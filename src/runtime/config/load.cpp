@@ -39,6 +39,23 @@ void add_paper_classes(Configuration& configuration) {
   configuration.classes.push_back(made_class("batch-2", 1h, 1));
 }
 
+// Errors do not say of which file: whoever reports them does.
+Result<std::string> read_plain_file(const std::string& path) {
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (!std::filesystem::exists(status)) return fail("no such file");
+  if (!std::filesystem::is_regular_file(status)) return fail("is no plain file");
+  std::ifstream in(path, std::ios::binary);
+  if (!in) return fail(fmt::format("cannot be read: {}", std::strerror(errno)));
+  // One byte more than is allowed: a file may grow while it is read.
+  std::string text(yaml_bytes_max + 1, '\0');
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(in.gcount()));
+  if (in.bad()) return fail("reading failed");
+  if (text.size() > yaml_bytes_max) return fail(fmt::format("larger than {} bytes", yaml_bytes_max));
+  return text;
+}
+
 bool asks_for_paper_classes(const Node& tree) {
   for (const Node::Entry& entry : tree.entries) {
     if (entry.key == "classes") return entry.value.kind == Node::Kind::scalar && entry.value.text == paper_classes;
@@ -47,18 +64,20 @@ bool asks_for_paper_classes(const Node& tree) {
 }
 
 Loaded finished(Configuration configuration, Report& report, const Overrides& overrides, const std::string& folder,
-                const ReadFile& read_file) {
+                const ReadFile& read_file, const FurtherCheck& check) {
   if (overrides.listen) read_override("listen", *overrides.listen, configuration, report);
   if (overrides.admin) read_override("admin", *overrides.admin, configuration, report);
   if (overrides.policy) read_override("policy", *overrides.policy, configuration, report);
   finish(configuration, report, folder, read_file);
+  if (check) check(configuration, [&](const std::string& key, std::string message) { report.problem(key, std::move(message)); });
   if (!report.empty()) return std::unexpected(report.take());
   return configuration;
 }
 
 }  // namespace
 
-Loaded parse(std::string_view yaml, const std::string& name, const Overrides& overrides, const ReadFile& read_file) {
+Loaded parse(std::string_view yaml, const std::string& name, const Overrides& overrides, const ReadFile& read_file,
+             const FurtherCheck& check) {
   Report report(name);
   const auto tree = read_yaml(yaml);
   if (!tree) {
@@ -68,13 +87,13 @@ Loaded parse(std::string_view yaml, const std::string& name, const Overrides& ov
   Configuration configuration = built_in();
   if (asks_for_paper_classes(*tree)) add_paper_classes(configuration);
   read_tree(*tree, configuration, report);
-  return finished(std::move(configuration), report, overrides, std::filesystem::path(name).parent_path().string(), read_file);
+  return finished(std::move(configuration), report, overrides, std::filesystem::path(name).parent_path().string(), read_file, check);
 }
 
-Loaded load(const std::string& path, const Overrides& overrides) {
-  const auto text = read_small_file(path);
+Loaded load(const std::string& path, const Overrides& overrides, const FurtherCheck& check) {
+  const auto text = read_plain_file(path);
   if (!text) return std::unexpected(std::vector<Problem>{{path, 0, 0, {}, text.error().message}});
-  return parse(*text, path, overrides);
+  return parse(*text, path, overrides, read_small_file, check);
 }
 
 Loaded defaults_for_urls(std::span<const std::string> urls, const Overrides& overrides) {
@@ -90,22 +109,12 @@ Loaded defaults_for_urls(std::span<const std::string> urls, const Overrides& ove
     if (url) configuration.instances.emplace_back().url = *url;
     else report.problem({}, fmt::format("found {}, {}", in_quotes(text), url.error().message));
   }
-  return finished(std::move(configuration), report, overrides, {}, read_small_file);
+  return finished(std::move(configuration), report, overrides, {}, read_small_file, {});
 }
 
 Result<std::string> read_small_file(const std::string& path) {
-  std::error_code error;
-  const auto status = std::filesystem::status(path, error);
-  if (!std::filesystem::exists(status)) return fail(fmt::format("{}: no such file", path));
-  if (!std::filesystem::is_regular_file(status)) return fail(fmt::format("{}: is no plain file", path));
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return fail(fmt::format("{}: cannot be read: {}", path, std::strerror(errno)));
-  // One byte more than is allowed: a file may grow while it is read.
-  std::string text(yaml_bytes_max + 1, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(in.gcount()));
-  if (in.bad()) return fail(fmt::format("{}: reading failed", path));
-  if (text.size() > yaml_bytes_max) return fail(fmt::format("{}: larger than {} bytes", path, yaml_bytes_max));
+  auto text = read_plain_file(path);
+  if (!text) return fail(fmt::format("{}: {}", path, text.error().message));
   return text;
 }
 
@@ -136,6 +145,18 @@ Result<std::vector<std::string>> read_keys(const std::string& path) {
   auto keys = secret_lines(*content);
   if (!keys) return fail(fmt::format("{}: {}", path, keys.error().message));
   return keys;
+}
+
+ServiceClass service_class(const Class& from) {
+  ServiceClass to;
+  to.name = from.name;
+  to.slo = {from.ttft, from.tpot, from.e2e};
+  to.objective = from.objective;
+  to.value = from.value;
+  to.min_share = from.min_share;
+  if (from.max_wait) to.max_wait = *from.max_wait;
+  to.when_late = from.when_late;
+  return to;
 }
 
 bool is_loopback(const ListenAddress& address) {

@@ -181,6 +181,22 @@ TEST(Configuration, KnowsWhatIsLoopback) {
   for (const char* host : {"0.0.0.0", "::", "10.0.0.1", "127.example.org", "example.org"}) EXPECT_FALSE(is_loopback({host, 1})) << host;
 }
 
+TEST(Configuration, AClassIsTheControllersWithItsDefaults) {
+  const auto loaded = read("classes: {a: {ttft: 1s, tpot: 2ms, e2e: 3s, objective: 90%, value: 4, min_share: 5%, max_wait: 6s, when_late: reject}, b: }\n"
+                           "instances: [{url: 'http://a:1'}]\n");
+  ASSERT_TRUE(loaded) << problems(loaded);
+  const ServiceClass a = service_class(loaded->classes[1]), b = service_class(loaded->classes[2]);
+  EXPECT_EQ(a.name, "a");
+  EXPECT_EQ(a.slo, (Slo{1s, 2ms, 3s}));
+  EXPECT_EQ(a.objective, 0.9);
+  EXPECT_EQ(a.value, 4);
+  EXPECT_EQ(a.min_share, 0.05);
+  EXPECT_EQ(a.max_wait, 6s);
+  EXPECT_EQ(a.when_late, WhenLate::reject);
+  EXPECT_EQ(b.slo, Slo{});
+  EXPECT_EQ(b.max_wait, 10min) << "as the table of keys says";
+}
+
 TEST(Configuration, WarnsOfWhatIsNoMistakeAndMayNotBeMeant) {
   const auto path = std::filesystem::temp_directory_path() / ("qlm-warnings-" + std::to_string(::getpid()));
   std::ofstream(path) << "sk-1\n";

@@ -200,6 +200,21 @@ TEST(Mistakes, AreAllToldAtOnceInTheFilesOrder) {
             "qlm.yaml:5:9: policy: 'shepherd' is not in this version; expected fcfs, priority, edf, edf-expire, sjf or qlm\n");
 }
 
+TEST(Mistakes, ThatOthersFindStandAmongTheRest) {
+  const auto loaded = parse("models:\n  m: {prior: {profile: none}}\npolcy: edf\nlog: {access: x}\n" + engine, "qlm.yaml", {}, read_small_file,
+                            [](const Configuration& configuration, const Complain& complain) {
+                              complain("log.access", "cannot be written");
+                              for (const Model& model : configuration.models) complain("models." + model.name + ".prior.profile", "is not there");
+                            });
+  ASSERT_FALSE(loaded);
+  std::string out;
+  for (const Problem& problem : loaded.error()) out += to_string(problem) + "\n";
+  EXPECT_EQ(out,
+            "qlm.yaml:2:24: models.m.prior.profile: is not there\n"
+            "qlm.yaml:3:1: polcy: no such key; did you mean 'policy'?\n"
+            "qlm.yaml:4:15: log.access: cannot be written\n");
+}
+
 TEST(Mistakes, StayOnOneLineWhateverTheKeyHolds) {
   EXPECT_EQ(answer("log: {\"a\\nb\": 1}\n" + engine), "qlm.yaml:1:7: log.a b: no such key; known here: level or access\n");
 }
@@ -250,7 +265,8 @@ TEST(Files, KeysAreFoundBesideTheConfiguration) {
 
 TEST(Files, ThatCannotBeReadAreNamed) {
   const Folder folder;
-  EXPECT_EQ(to_string(load(folder.path() + "/no.yaml").error()[0]), folder.path() + "/no.yaml: " + folder.path() + "/no.yaml: no such file");
+  EXPECT_EQ(to_string(load(folder.path() + "/no.yaml").error()[0]), folder.path() + "/no.yaml: no such file");
+  EXPECT_EQ(to_string(load(folder.path()).error()[0]), folder.path() + ": is no plain file");
   EXPECT_EQ(read_keys(folder.path()).error().message, folder.path() + ": is no plain file");
   EXPECT_EQ(read_keys("/dev/zero").error().message, "/dev/zero: is no plain file");
   EXPECT_EQ(read_keys(folder.write("big", std::string(2 << 20, 'x'))).error().message, folder.path() + "/big: larger than 1048576 bytes");

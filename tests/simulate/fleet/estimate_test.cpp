@@ -6,43 +6,16 @@
 #include <cstdio>
 #include <vector>
 
-#include "core/enginemodel/profiles.hpp"
-#include "simulate/fleet/fleet.hpp"
-#include "simulate/workload/recipe.hpp"
+#include "../one_gpu.hpp"
 
 namespace qlm::fleet {
 namespace {
 
-constexpr std::array objectives = {20s, 60s, 600s};  // TTFT of the three classes
-constexpr double capacity = 36;                      // of W_A's requests a second, on this GPU
-
-FleetSpec one_a100(Policy policy) {
-  const EngineProfile profile = *find_profile("a100-80/mistral-7b@2026");
-  auto configuration = std::make_shared<ControllerConfiguration>();
-  configuration->policy = policy;
-  configuration->models = {"m"};
-  configuration->tenants.resize(1);
-  configuration->limits.requests = 1 << 30;
-  for (const auto ttft : objectives) {
-    ServiceClass made;
-    made.slo.ttft = ttft;
-    made.max_wait = 24h;
-    configuration->classes.push_back(made);
-  }
-  FleetSpec spec;
-  spec.configuration = configuration;
-  spec.instances = {{"gpu", profile.step, limits_of(profile), {ModelId{0}}}};
-  return spec;
-}
-
-// Arrivals of `length` from `from` on.
+// Arrivals of `length` from `from` on, their outputs stretched.
 void add_w_a(std::vector<Arrival>& arrivals, double load, Duration from, Duration length, std::uint64_t seed, double stretch = 1) {
-  for (const auto& request : workload::generate(*workload::recipe("w_a", {{{"m", 1}}, load * capacity, 0}), length, seed)) {
-    Arrival arrival;
-    arrival.at = from + request.arrival;
-    arrival.prompt = request.prompt;
-    arrival.output = Tokens{std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(request.output.count) * stretch))};
-    arrival.service_class = ClassId{request.slo_class == "interactive" ? 0U : request.slo_class == "batch-1" ? 1U : 2U};
+  for (Arrival arrival : w_a(load * a100_capacity, length, seed)) {
+    arrival.at += from;
+    arrival.output = Tokens{std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(arrival.output.count) * stretch))};
     arrivals.push_back(arrival);
   }
 }
