@@ -93,6 +93,12 @@ class Waiting(unittest.TestCase):
             with Qlm(config=config(engine, extra=tenants)) as qlm:
                 wait_until(lambda: get(qlm.admin + "/health/ready")[0] == 200, "ready")
                 self.assertEqual(ask(qlm)[0], 401)
+                own, others = ({"Authorization": f"Bearer sk-{name}"} for name in ("greedy", "modest"))
+                request = ask(qlm, own)[1]["x-qlm-request-id"]
+                for page, who, expected in ((request, own, (410, "request_ended")), (request, others, (404, "request_not_found")),
+                                            (request + "/explain", others, (404, "request_not_found"))):
+                    status, body = get(f"{qlm.url}/v1/queue/{page}", who)
+                    self.assertEqual((status, json.loads(body)["error"]["code"]), expected)
                 with ThreadPoolExecutor(40) as pool:
                     def call(name):
                         return ask(qlm, {"Authorization": f"Bearer sk-{name}"}, max_tokens=200)
@@ -339,6 +345,28 @@ class Operating(unittest.TestCase):
                 qlm.config_file.write_text(models("y", "x"))
                 qlm.signal(signal.SIGHUP)
                 wait_until(lambda: ask(qlm, model="alpha")[1]["x-qlm-instance"] == "gpu1", "alpha is served as y")
+
+    def test_the_log_says_what_attempts_were_lost_to(self):
+        with tempfile.TemporaryDirectory() as folder, Emulator("--speed", "20") as engine:
+            log = os.path.join(folder, "access.log")
+            with Qlm(config=config(engine, extra=f"log: {{access: {log}}}\n")) as qlm:
+                qlm.wait_ready("mistral-7b")
+                engine.fault(kind="http_500")
+                self.assertEqual(ask(qlm)[0], 502)
+            with open(log, encoding="utf-8") as f:
+                line = json.loads(f.read())
+            self.assertEqual((line["attempts"], line["attempts_lost"]), (4, {"failed_500": 4}))
+
+    def test_a_failed_start_is_an_error_and_the_level_of_the_log_is_obeyed(self):
+        with Emulator() as engine, Qlm(engine.url) as first, tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "qlm.yaml")
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(config(engine, extra="log: {level: error}\n"))
+            ran = subprocess.run([QLM, "serve", "--config", path, "--listen", first.address, "--admin", "127.0.0.1:0"],
+                                 capture_output=True, text=True, timeout=60, check=False)
+            self.assertEqual(ran.returncode, 1)
+            line, = ran.stderr.splitlines()
+            self.assertRegex(line, r"Z error .*in use")
 
     def test_every_request_is_in_the_metrics_and_once_in_the_log(self):
         with tempfile.TemporaryDirectory() as folder, Emulator("--speed", "20") as engine:

@@ -37,6 +37,7 @@ void NaiveController::passed(Instant now, const std::vector<Action>& actions, co
       dispatched(*dispatch);
     }
   }
+  hear(actions);
   for (const auto& [id, r] : requests_) REQUIRE(r.state != RequestState::queued || r.expires > now_);
   settle_limits();
   note_patience();
@@ -52,6 +53,7 @@ void NaiveController::happened(const Event& event, const std::vector<Action>& ac
   Script script(actions);
   std::visit([&](const auto& e) { on(e, script); }, event);
   REQUIRE(script.done());
+  hear(actions);
   settle_limits();
   note_patience();
   nothing_left_undone();

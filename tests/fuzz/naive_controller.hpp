@@ -55,6 +55,7 @@ class NaiveController {
     InstanceDescription is;
     BreakerState breaker = BreakerState::closed;
     bool stalled = false, probing = false, retrying = false;
+    bool told_open = false;  // of its breaker, last
     std::optional<std::uint64_t> failed, refused;  // the last request of each kind
     int failures = 0, limit = 0, limit_before = 0, allowance = 0, completions = 0;
     Duration pause{}, step{}, slowest_start{}, slowest_prefill{}, patience{};
@@ -144,6 +145,7 @@ class NaiveController {
   void took(Place& p, Attempt attempt);
   void refused(Place& p, std::uint64_t request, Duration hold);
   void open(Place& p);
+  void hear(const std::vector<Action>& actions);
   void aborted(const action::Abort& told, action::AbortWhy why);
   void aborts(const Place& p, action::AbortWhy why, bool running_too, Script& script);
   void stall(Place& p, Script& script);

@@ -151,6 +151,16 @@ void NaiveController::open(Place& p) {
   refresh_unserved(p.is.models);
 }
 
+void NaiveController::hear(const std::vector<Action>& actions) {
+  for (const Action& action : actions) {
+    const auto* change = std::get_if<action::BreakerChanged>(&action);
+    if (!change) continue;
+    Place* p = place(change->instance);
+    REQUIRE(p && change->to != BreakerState::half_open);
+    p->told_open = change->to == BreakerState::open;
+  }
+}
+
 void NaiveController::aborted(const action::Abort& told, action::AbortWhy why) {
   Request& r = requests_.at(told.key.request.value);
   REQUIRE(told.why == why && told.key.attempt == r.attempt && told.instance == r.instance && !r.aborting);
@@ -451,6 +461,7 @@ void NaiveController::compare_instances() const {
   for (const InstanceView& view : views) {
     const Place* p = place(view.id);
     REQUIRE(p && view.breaker == p->breaker && view.stalled == p->stalled && view.available == available(*p));
+    REQUIRE(p->told_open == (p->breaker != BreakerState::closed));
     REQUIRE(view.limit == p->limit && view.allowance == p->allowance && view.in_flight == slots(view.id));
     REQUIRE(view.running == std::ranges::count_if(tries_, [&](const auto& t) {
               return t.second.instance == view.id && t.second.at == Try::At::running;

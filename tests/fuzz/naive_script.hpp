@@ -1,4 +1,4 @@
-// The actions that answered one event, taken one after the other.
+// The actions that answered one event, taken one after the other; what is only told of breakers is left out.
 #pragma once
 
 #include <vector>
@@ -10,7 +10,9 @@ namespace qlm::fuzz {
 
 class NaiveController::Script {
  public:
-  explicit Script(const std::vector<Action>& actions) : actions_(actions) {}
+  explicit Script(const std::vector<Action>& actions) : actions_(actions) {
+    std::erase_if(actions_, [](const Action& a) { return std::holds_alternative<action::BreakerChanged>(a); });
+  }
 
   bool done() const { return at_ == actions_.size(); }
 
@@ -39,7 +41,7 @@ class NaiveController::Script {
   }
 
  private:
-  const std::vector<Action>& actions_;
+  std::vector<Action> actions_;
   std::size_t at_ = 0;
 };
 

@@ -14,6 +14,7 @@
 #include "protocol/engines/driver.hpp"
 #include "runtime/config/configuration.hpp"
 #include "runtime/net/http_client.hpp"
+#include "runtime/observe/log.hpp"
 
 namespace qlm::gateway {
 
@@ -38,7 +39,7 @@ struct ModelFacts {
 class Fleet {
  public:
   // Called with a line for the operator: found, lost, returned.
-  using Say = std::function<void(const std::string& line)>;
+  using Say = std::function<void(log::Level level, const std::string& line)>;
 
   Fleet(net::Loop& loop, net::HttpClient& client, ControllerHost& host, Registry& registry, Say say);
   ~Fleet();

@@ -99,14 +99,29 @@ struct Gateway::Parts {
   void no_descriptors() {
     if (loop.now() < say_descriptors) return;
     say_descriptors = add(loop.now(), say_again);
-    say("no more files may be opened: requests wait instead of being sent to their engines; raise the limit of open files "
+    say(log::Level::warn,
+        "no more files may be opened: requests wait instead of being sent to their engines; raise the limit of open files "
         "(ulimit -n) or lower limits.connections");
+  }
+
+  void tell_of(const action::BreakerChanged& change) {
+    const std::string& who = registry.instance_name(change.instance);
+    if (change.to != BreakerState::open) return say(log::Level::info, fmt::format("instance {}: breaker closed, it is given work again", who));
+    const std::string times = fmt::format("{} failure{} in a row", change.count, change.count == 1 ? "" : "s");
+    std::string why;
+    switch (change.cause) {
+      case BreakerCause::attempts_failed: why = "requests failed, " + times; break;
+      case BreakerCause::health_check_failed: why = "its health check failed, " + times; break;
+      case BreakerCause::stalled: why = fmt::format("it stalled with {} in flight: no token on any stream", change.count); break;
+    }
+    say(log::Level::warn, fmt::format("instance {}: breaker opened, it is given no work: {}", who, why));
   }
 
   void perform(const Action& action) {
     if (const auto* probe = std::get_if<action::Probe>(&action)) return fleet.probe(probe->instance);
     // Plans come with the planner; without one the controller serves in its fallback order.
     if (const auto* plan = std::get_if<action::StartPlanning>(&action)) return host.feed(event::PlanFailed{plan->snapshot});
+    if (const auto* change = std::get_if<action::BreakerChanged>(&action)) return tell_of(*change);
     door.perform(action);
   }
 
@@ -183,15 +198,17 @@ Result<void> Gateway::reload(const config::Configuration& next) {
   parts_->server->set_limits(limits_of(next.limits));
   parts_->accounting->reloaded(true, parts_->loop.wall());
   if (const auto open = parts_->accounting->log_to(next.log.access); !open) {
-    parts_->say("reload: " + open.error().message + "; requests are logged where they were");
+    parts_->say(log::Level::warn, "reload: " + open.error().message + "; requests are logged where they were");
   }
-  for (const std::string& each : changes.changed) parts_->say("reload: " + each);
+  for (const std::string& each : changes.changed) parts_->say(log::Level::info, "reload: " + each);
   return {};
 }
 
 void Gateway::reload_failed() {
   parts_->accounting->reloaded(false, parts_->loop.wall());
-  if (const auto open = parts_->accounting->log_again(); !open) parts_->say(open.error().message + "; requests are logged where they were");
+  if (const auto open = parts_->accounting->log_again(); !open) {
+    parts_->say(log::Level::warn, open.error().message + "; requests are logged where they were");
+  }
 }
 
 void Gateway::drain(Duration at_most, net::Loop::Task done) {

@@ -10,12 +10,13 @@
 #include "base/result.hpp"
 #include "runtime/config/configuration.hpp"
 #include "runtime/net/loop.hpp"
+#include "runtime/observe/log.hpp"
 
 namespace qlm::gateway {
 
 class Gateway {
  public:
-  using Say = std::function<void(const std::string& line)>;  // lines for the operator
+  using Say = std::function<void(log::Level level, const std::string& line)>;  // lines for the operator
 
   // Listens and begins to look for the instances. Fails where a listener cannot be opened.
   static Result<std::unique_ptr<Gateway>> start(net::Loop& loop, const config::Configuration& configuration, Say say);

@@ -65,7 +65,7 @@ void Fleet::Monitor::discovered() {
   if (found.health.readiness != engines::Readiness::ready) {
     if (found.health.reason != last_reason_) {
       last_reason_ = found.health.reason;
-      fleet_.say_(fmt::format("instance {} at {} is not ready: {}", configured_.name, config::to_string(configured_.url), last_reason_));
+      fleet_.say_(log::Level::warn, fmt::format("instance {} at {} is not ready: {}", configured_.name, config::to_string(configured_.url), last_reason_));
     }
     tell(false, found.health.reason);
     const Duration pause = std::min(retry_longest, retry_first * (1 << std::min(discoveries_failed_++, 4)));
@@ -78,7 +78,8 @@ void Fleet::Monitor::discovered() {
   const bool first = !seen();
   known_ = found;
   InstanceDescription description = describe(known_);
-  fleet_.say_(fmt::format("instance {} at {}: {}{}{}, {}, serving {}", configured_.name, config::to_string(configured_.url),
+  fleet_.say_(log::Level::info,
+              fmt::format("instance {} at {}: {}{}{}, {}, serving {}", configured_.name, config::to_string(configured_.url),
                           engines::to_string(found.kind), found.version.empty() ? "" : " ", found.version,
                           description.slots ? fmt::format("{} at once", *description.slots)
                                             : std::string("concurrency to be found by load"),
@@ -127,7 +128,7 @@ void Fleet::Monitor::looked_again() {
   const auto former_names = named_;
   InstanceDescription description = describe(known_);
   if (upstream_->engine_names != former->engine_names || contexts_ != former_contexts || named_ != former_names) {
-    fleet_.say_(fmt::format("instance {} now serves {}", configured_.name, names_of(description)));
+    fleet_.say_(log::Level::info, fmt::format("instance {} now serves {}", configured_.name, names_of(description)));
     tell_of(std::move(description), false);
   }
   watch();
@@ -204,7 +205,7 @@ void Fleet::Monitor::health_said(bool healthy, const std::string& why) {
   if (failures_ < failures_to_be_down) return timer_.after(250ms, [this] { check_health(); });
   up_ = false;
   last_reason_ = why;
-  fleet_.say_(fmt::format("instance {} is down: {}", configured_.name, why));
+  fleet_.say_(log::Level::warn, fmt::format("instance {} is down: {}", configured_.name, why));
   timer_.after(retry_first, [this] { discover(); });  // it may come back as something else
 }
 

@@ -40,6 +40,21 @@ std::string_view count_name(Decision decision) {
   }
 }
 
+// Of a request that is over: how it ended. Nothing where that is forgotten, whatever came after it is not.
+const ExplainRecord* end_among(const std::vector<ExplainRecord>& records) {
+  for (const ExplainRecord& record : records) {
+    switch (record.decision) {
+      case Decision::completed:
+      case Decision::failed:
+      case Decision::cancelled:
+      case Decision::expired:
+      case Decision::rejected: return &record;
+      default: break;
+    }
+  }
+  return nullptr;
+}
+
 // SDKs write the slash of org/model as %2F. What is no escape stays as it stands.
 std::string unescaped(std::string_view text) {
   std::string out;
@@ -113,6 +128,8 @@ void FrontDoor::write_decisions(openai::JsonWriter& json, const std::vector<Expl
     if (const std::string_view counted = count_name(record.decision); !counted.empty()) json.member(counted, record.count);
     if (record.limit != 0) json.member("limit", record.limit);
     if (record.wait) write_wait(json, *record.wait);
+    if (record.lost.why != Loss::none) json.member("cause", name(record.lost.why));
+    if (record.lost.status != 0) json.member("status", record.lost.status);
     if (record.rest > Duration{}) json.member("rest_ms", record.rest / 1ms);
     json.end_object();
   }
@@ -150,21 +167,27 @@ void FrontDoor::answer_request(net::Exchange& exchange, std::string_view rest, c
   const auto id = names_.id(rest);
   const Instant now = loop_.now();
   const auto view = id ? host_.controller().request(*id, now) : std::nullopt;
-  if (!view && id && explained) {
-    const std::vector<ExplainRecord> records = host_.controller().explain(*id);
-    if (!records.empty() && records.front().tenant == tenant.id) {
-      std::string body;
-      JsonWriter json(body);
-      json.begin_object().member("object", "queue.request").member("id", rest).member("state", name(RequestState::finished));
-      write_decisions(json, records, records.front().at);
-      json.end_object();
-      return respond_json(exchange, 200, std::move(body));
-    }
-  }
+  const auto records = id && (explained || !view) ? host_.controller().explain(*id) : std::vector<ExplainRecord>{};
+  const ExplainRecord* end = view ? nullptr : end_among(records);
   // Somebody else's request and none at all look the same.
-  if (!view || view->tenant != tenant.id) {
-    respond_refusal(exchange, {}, openai::Refusal{openai::RefusalReason::path_unknown, "No request of yours with this id is in the system.", {}, {}});
+  if (view ? view->tenant != tenant.id : !end || end->tenant != tenant.id) {
+    respond_refusal(exchange, {}, openai::Refusal{openai::RefusalReason::request_unknown,
+                                                  "No request of yours with this id is in the system, nor was one lately.", {}, {}});
     return;
+  }
+  if (!view && !explained) {
+    respond_refusal(exchange, {}, openai::Refusal{openai::RefusalReason::request_ended,
+                                                  fmt::format("This request ended: {}. GET /v1/queue/{}/explain tells how it went.",
+                                                              name(end->decision), rest), {}, {}});
+    return;
+  }
+  if (!view) {
+    std::string body;
+    JsonWriter json(body);
+    json.begin_object().member("object", "queue.request").member("id", rest).member("state", name(RequestState::finished));
+    write_decisions(json, records, records.front().at);
+    json.end_object();
+    return respond_json(exchange, 200, std::move(body));
   }
   std::string body;
   JsonWriter json(body);
@@ -178,7 +201,7 @@ void FrontDoor::answer_request(net::Exchange& exchange, std::string_view rest, c
   if (view->wait) write_wait(json, *view->wait);
   if (view->state == RequestState::queued) json.member("why", why_it_waits(*view));
   if (explained) {
-    write_decisions(json, host_.controller().explain(*id), view->arrived);
+    write_decisions(json, records, view->arrived);
   }
   json.end_object();
   respond_json(exchange, 200, std::move(body));

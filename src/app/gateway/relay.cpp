@@ -311,6 +311,8 @@ void Relay::over(RelayEnd end, std::optional<Duration> retry_after) {
   ended.retry_after = retry_after;
   ended.prompt = end.usage ? end.usage->prompt : Tokens{0};
   ended.generated = end.usage ? end.usage->completion : Tokens{end.content_events};
+  if (reading_ == Reading::error) ended.status = status_;
+  end.lost = lost_to(ended, aborted_);
   host_.feed(ended);
   release_slot();
   sink_.reply_ended(end);
@@ -325,6 +327,7 @@ void Relay::release_slot() {
 void Relay::abort(action::AbortWhy why) {
   if (over_) return;
   call_.reset();
+  aborted_ = why;
   if (why != action::AbortWhy::cancelled) return answered(false, why == action::AbortWhy::stalled ? "stalled" : "the instance is down");
   over_ = true;
   whole_watch_.cancel();

@@ -22,6 +22,7 @@ struct RelayEnd {
   std::optional<engines::EngineError> error;  // unless complete
   std::optional<openai::Usage> usage;
   std::int64_t content_events = 0;
+  Lost lost;  // to what, where the client got nothing of it
 };
 
 // Who hears the answer.
@@ -97,6 +98,7 @@ class Relay final : net::ClientHandler {
   bool begun_ = false;
   bool over_ = false;
   bool token_ = false;
+  std::optional<action::AbortWhy> aborted_;
   std::int64_t reported_ = 0;
   Instant reported_at_{};
   net::Timer whole_watch_;

@@ -60,6 +60,7 @@ void RequestSession::dispatch(const action::Dispatch& action) {
   dispatched_ = services_.loop.now();
   record_.attempts = action.key.attempt.value;
   if (!upstream) {  // it left between the decision and now
+    count_lost({Loss::instance_down});
     services_.host.feed(event::Ended{action.key, event::AttemptEnd::failed_before_byte, {}, {}, {}});
     services_.host.feed(event::SlotReleased{action.key});
     return;
@@ -198,6 +199,7 @@ void RequestSession::reply_ended(const RelayEnd& end) {
   record_.output_tokens = end.usage ? end.usage->completion : Tokens{end.content_events};
   if (end.usage) record_.prompt_tokens = end.usage->prompt;
   if (end.error) engine_error_ = end.error->message;
+  count_lost(end.lost);
   if (answered_ || !relaying_) return;
   // The client's stream ends here, well or not; whether the request may be tried again is the controller's business.
   answered_ = true;
@@ -208,6 +210,17 @@ void RequestSession::reply_ended(const RelayEnd& end) {
   const openai::Refusal refusal = refusal_of(cut, refusal_context());
   record_.error = openai::rule_of(refusal.reason).code;
   close_stream_with(refusal);
+}
+
+void RequestSession::count_lost(Lost lost) {
+  if (lost.why == Loss::none) return;
+  for (auto& [to, times] : record_.lost) {
+    if (to == lost) {
+      ++times;
+      return;
+    }
+  }
+  record_.lost.emplace_back(lost, 1);
 }
 
 void RequestSession::close_stream_with(const openai::Refusal& refusal) {

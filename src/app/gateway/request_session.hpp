@@ -72,6 +72,7 @@ class RequestSession final : public std::enable_shared_from_this<RequestSession>
   void close_stream_with(const openai::Refusal& refusal);
   RefusalContext refusal_context() const;
   void close_record(Outcome outcome, Reason reason);
+  void count_lost(Lost lost);
 
   SessionServices& services_;
   std::shared_ptr<net::Exchange> exchange_;

@@ -23,6 +23,15 @@ constexpr std::int64_t own_descriptors = 64;  // listeners, logs, probes, a look
 
 void say(const std::string& line) { log::info(line); }
 
+void set_log_level(config::LogLevel level) {
+  switch (level) {
+    case config::LogLevel::debug: return log::set_level(log::Level::debug);
+    case config::LogLevel::info: return log::set_level(log::Level::info);
+    case config::LogLevel::warn: return log::set_level(log::Level::warn);
+    case config::LogLevel::error: return log::set_level(log::Level::error);
+  }
+}
+
 struct Arguments {
   std::vector<std::string> urls;
   std::string file;
@@ -45,7 +54,7 @@ void fit_to_descriptors(config::Configuration& configuration) {
 }
 
 void say_problems(const std::vector<config::Problem>& problems) {
-  for (const config::Problem& problem : problems) say(config::to_string(problem));
+  for (const config::Problem& problem : problems) log::error(config::to_string(problem));
 }
 
 // Serves until a signal ends it.
@@ -55,9 +64,9 @@ class Server {
       : arguments_(std::move(arguments)), configuration_(std::move(configuration)), report_(loop_) {}
 
   int run() {
-    auto started = Gateway::start(loop_, configuration_, say);
+    auto started = Gateway::start(loop_, configuration_, log::write);
     if (!started) {
-      say(started.error().message);
+      log::error(started.error().message);
       return cannot_start;
     }
     gateway_ = std::move(*started);
@@ -105,13 +114,14 @@ class Server {
     if (!next) {
       say_problems(next.error());
       gateway_->reload_failed();
-      return say(fmt::format("{} is not used: the former configuration stays in force", arguments_.file));
+      return log::error(fmt::format("{} is not used: the former configuration stays in force", arguments_.file));
     }
     fit_to_descriptors(*next);
     if (const auto done = gateway_->reload(*next); !done) {
-      return say(fmt::format("{} is not used: {}", arguments_.file, done.error().message));
+      return log::error(fmt::format("{} is not used: {}", arguments_.file, done.error().message));
     }
     configuration_ = *next;
+    set_log_level(configuration_.log.level);
     say(fmt::format("{} is in force", arguments_.file));
   }
 
@@ -153,7 +163,8 @@ int run(int argc, char** argv) {
     for (const config::Problem& problem : configuration.error()) fmt::print(stderr, "{}\n", config::to_string(problem));
     return wrong_usage;
   }
-  for (const std::string& warning : config::warnings(*configuration)) say("warning: " + warning);
+  set_log_level(configuration->log.level);
+  for (const std::string& warning : config::warnings(*configuration)) log::warn(warning);
   fit_to_descriptors(*configuration);
   return Server(std::move(arguments), std::move(*configuration)).run();
 }

@@ -289,13 +289,13 @@ void Controller::State::forget(Index index) {
   requests.release(index);
 }
 
-void Controller::State::reject(Index index, Outcome outcome, Reason reason, Decision decision) {
+void Controller::State::reject(Index index, Outcome outcome, Reason reason, Decision decision, Lost lost) {
   const RequestRecord& r = requests[index];
   const RequestId id = r.request.id;
   const auto wait = r.state == RequestState::queued ? wait_of(r) : std::nullopt;
   std::optional<Duration> retry_after;
   if (reason == Reason::no_instance || reason == Reason::engine_failed) retry_after = spread(id, 5s);
-  record({.decision = decision, .request = id, .instance = r.instance, .attempt = r.attempt, .reason = reason, .wait = wait});
+  record({.decision = decision, .request = id, .instance = r.instance, .attempt = r.attempt, .reason = reason, .wait = wait, .lost = lost});
   score(r, WaitCalibration::End::given_up);
   forget(index);
   count(outcome);

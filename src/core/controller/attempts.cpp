@@ -166,7 +166,7 @@ void Controller::State::learn(const RequestRecord& r, const event::Ended& e) {
 void Controller::State::ask_abort(Index index, action::AbortWhy why) {
   RequestRecord& r = requests[index];
   if (r.aborting) return;
-  r.aborting = true;
+  r.aborting = why;
   const AttemptKey key{r.request.id, r.attempt};
   if (const auto entry = ledger.find(key); entry && !ledger[*entry].ended) {
     ledger.set_state(*entry, LedgerEntry::State::aborting);
@@ -240,7 +240,7 @@ void Controller::State::on(const event::Ended& e) {
       return;
     case End::refused:
       r.failures = static_cast<std::uint8_t>(r.failures + (r.attempt.value >= attempts_ceiling ? 100 : 0));
-      requeue_or_fail(*index, refusal_lasts);
+      requeue_or_fail(*index, refusal_lasts, lost_to(e, r.aborting));
       return;
     case End::aborted:
       if (r.state == RequestState::streaming) {
@@ -250,7 +250,7 @@ void Controller::State::on(const event::Ended& e) {
       [[fallthrough]];
     case End::failed_before_byte:
       ++r.failures;
-      requeue_or_fail(*index, failed_rest);
+      requeue_or_fail(*index, failed_rest, lost_to(e, r.aborting));
       return;
     case End::failed_after_byte:
     case End::unknown:
@@ -290,10 +290,10 @@ Duration Controller::State::rest_after(const RequestRecord& r, Duration base) co
 }
 
 // Back to its place: the order key and the deadline are the original ones.
-void Controller::State::requeue_or_fail(Index index, Duration base_rest) {
+void Controller::State::requeue_or_fail(Index index, Duration base_rest, Lost lost) {
   RequestRecord& r = requests[index];
   if (r.failures >= configuration->dispatch.attempts_max) {
-    reject(index, Outcome::failed, Reason::engine_failed, Decision::failed);
+    reject(index, Outcome::failed, Reason::engine_failed, Decision::failed, lost);
     return;
   }
   r.avoid = r.instance;
@@ -304,7 +304,8 @@ void Controller::State::requeue_or_fail(Index index, Duration base_rest) {
           .instance = r.instance,
           .attempt = r.attempt,
           .count = r.failures,
-          .rest = rest});
+          .rest = rest,
+          .lost = lost});
   enqueue(index);
   if (rest > Duration{}) {
     r.rests_until = add(now, rest);

@@ -73,6 +73,7 @@ void Controller::State::emit(Action action) {
     void operator()(const action::ReleaseClaim& a) { s.mix(a.request.value); }
     void operator()(const action::Probe& a) { s.mix(a.instance.value); }
     void operator()(const action::StartPlanning& a) { s.mix(a.snapshot.value); }
+    void operator()(const action::BreakerChanged& a) { s.mix(a.instance.value); }
   } mixer{*this};
   std::visit(mixer, action);
   out->push_back(std::move(action));

@@ -244,7 +244,7 @@ void Controller::State::dispatch(Index index, InstanceRecord& i) {
   r.state = RequestState::dispatched;
   r.attempt = Attempt{static_cast<std::uint8_t>(r.attempt.value + 1)};
   r.instance = i.description.id;
-  r.aborting = false;
+  r.aborting.reset();
   ++totals.in_flight;
   ModelRecord& m = model(r.request.model);
   account_busy(m, +1);

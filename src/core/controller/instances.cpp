@@ -127,6 +127,7 @@ void Controller::State::close_breaker(InstanceRecord& i) {
   if (i.breaker != BreakerState::half_open) return;
   i.breaker = BreakerState::closed;
   record({.decision = Decision::breaker_closed, .instance = i.description.id});
+  emit(action::BreakerChanged{.instance = i.description.id, .to = BreakerState::closed});
   serve(i.description.id);
 }
 
@@ -138,14 +139,18 @@ void Controller::State::instance_failed(InstanceRecord& i, RequestId request) {
   if (another) {
     ++i.failures;
     if (i.breaker == BreakerState::half_open || i.failures >= configuration->dispatch.failures_to_open) {
-      if (i.breaker != BreakerState::open) open_breaker(i);
+      if (i.breaker != BreakerState::open) open_breaker(i, BreakerCause::attempts_failed);
     }
   }
   if (i.breaker != BreakerState::open) ask_probe(i, false);
 }
 
-void Controller::State::open_breaker(InstanceRecord& i) {
+void Controller::State::open_breaker(InstanceRecord& i, BreakerCause cause) {
   const DispatchParameters& d = configuration->dispatch;
+  if (i.breaker != BreakerState::open) {  // one that stays open is no news
+    const int in_flight = ledger.account(i.description.id).slots;
+    emit(action::BreakerChanged{i.description.id, BreakerState::open, cause, cause == BreakerCause::stalled ? in_flight : i.failures});
+  }
   i.breaker = BreakerState::open;
   i.retrying = false;
   i.pause = i.pause == Duration{} ? d.breaker_pause : std::min(i.pause * 2, d.breaker_pause_max);
@@ -198,7 +203,7 @@ void Controller::State::on(const event::ProbeAnswered& e) {
 
   if (!e.healthy) {
     ++i->failures;
-    if (i->breaker != BreakerState::open || pause_over) open_breaker(*i);
+    if (i->breaker != BreakerState::open || pause_over) open_breaker(*i, BreakerCause::health_check_failed);
     abort_attempts(*i, action::AbortWhy::instance_down, false);
     return;
   }
@@ -261,7 +266,7 @@ void Controller::State::evaluate(InstanceRecord& i) {
     if (due <= now) {
       i.stalled = true;
       record({.decision = Decision::stalled, .instance = id, .count = ledger.account(id).slots});
-      open_breaker(i);
+      open_breaker(i, BreakerCause::stalled);
       abort_attempts(i, action::AbortWhy::stalled, true);
     } else {
       next = std::min(next, due);

@@ -39,7 +39,7 @@ struct RequestRecord {
   RequestState state = RequestState::finished;
   bool live = false;
   bool cancelled = false;             // the client left while an attempt runs
-  bool aborting = false;
+  std::optional<action::AbortWhy> aborting;  // its attempt was asked to end
   Attempt attempt = no_attempt;       // the newest
   std::uint8_t failures = 0;          // attempts that failed; refusals do not count
   std::optional<InstanceId> instance; // of the newest attempt
@@ -221,7 +221,7 @@ struct Controller::State {
   void enqueue(Index index);
   void dequeue(Index index);
   void forget(Index index);
-  void reject(Index index, Outcome outcome, Reason reason, Decision decision);
+  void reject(Index index, Outcome outcome, Reason reason, Decision decision, Lost lost = {});
   void finish(Index index, Outcome outcome, Reason reason, Decision decision);
   void count(Outcome outcome);
   void set_times(RequestRecord& r) const;
@@ -291,7 +291,7 @@ struct Controller::State {
   void on(const event::SlotReleased& e);
   void instance_refused(InstanceRecord& i, const RequestRecord& r, Duration hold);
   Duration rest_after(const RequestRecord& r, Duration base) const;
-  void requeue_or_fail(Index index, Duration base_rest);
+  void requeue_or_fail(Index index, Duration base_rest, Lost lost);
   void end_rests();
   void hold_memory(Ledger::Index index, Tokens generated);
   void learn(const RequestRecord& r, const event::Ended& e);
@@ -318,7 +318,7 @@ struct Controller::State {
   void instance_failed(InstanceRecord& i, RequestId request);
   void instance_worked(InstanceRecord& i);
   void close_breaker(InstanceRecord& i);
-  void open_breaker(InstanceRecord& i);
+  void open_breaker(InstanceRecord& i, BreakerCause cause);
   void abort_attempts(InstanceRecord& i, action::AbortWhy why, bool streaming_too);
   void limit_changed(InstanceRecord& i, Governor::Change change);
   Duration stall_limit(const InstanceRecord& i) const;

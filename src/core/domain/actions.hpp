@@ -6,6 +6,7 @@
 
 #include "base/time.hpp"
 #include "core/domain/estimate.hpp"
+#include "core/domain/fleet.hpp"
 #include "core/domain/ids.hpp"
 #include "core/domain/request.hpp"
 
@@ -41,6 +42,14 @@ struct ReleaseClaim { RequestId request; FencingToken token; };
 struct Probe { InstanceId instance; };                        // answered by ProbeAnswered
 struct StartPlanning { SnapshotVersion snapshot; };           // answered by PlanReady or PlanFailed
 
+// For the operator to know; no answer. An instance is given no work from here on (open), or is again (closed).
+struct BreakerChanged {
+  InstanceId instance;
+  BreakerState to{};
+  BreakerCause cause{};  // of opening
+  int count = 0;         // failures in a row; stalled: requests that were in flight there
+};
+
 }  // namespace qlm::action
 // clang-format on
 
@@ -48,6 +57,6 @@ namespace qlm {
 
 using Action =
     std::variant<action::Admitted, action::Dispatch, action::Abort, action::Reject, action::Finish, action::Persist,
-                 action::Publish, action::ReleaseClaim, action::Probe, action::StartPlanning>;
+                 action::Publish, action::ReleaseClaim, action::Probe, action::StartPlanning, action::BreakerChanged>;
 
 }  // namespace qlm

@@ -10,6 +10,7 @@
 
 #include "base/quantity.hpp"
 #include "base/time.hpp"
+#include "core/domain/actions.hpp"
 #include "core/domain/configuration.hpp"
 #include "core/domain/fleet.hpp"
 #include "core/domain/ids.hpp"
@@ -43,6 +44,7 @@ struct Ended {
   std::optional<Duration> retry_after;  // refused only
   Tokens prompt{0};                     // as the engine counted them; zero where it did not say
   Tokens generated{0};
+  int status = 0;                       // of the engine's answer, where that was an error
 };
 struct SlotReleased { AttemptKey key; };
 
@@ -80,5 +82,9 @@ using Event =
                  event::PublishFailed, event::Claimed, event::LeaseLost, event::InstanceJoined, event::InstanceChanged,
                  event::InstanceLeft, event::StatsRead, event::ProbeAnswered, event::Share, event::PlanReady,
                  event::PlanFailed, event::ConfigurationChanged, event::DrainRequested, event::Tick>;
+
+// What an attempt that ended so was lost to; `asked`: why it was aborted, where it was. Nothing where it brought its client
+// an answer, or part of one.
+Lost lost_to(const event::Ended& ended, std::optional<action::AbortWhy> asked);
 
 }  // namespace qlm

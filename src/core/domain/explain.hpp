@@ -46,6 +46,7 @@ struct ExplainRecord {
   std::int64_t limit = 0;
   std::optional<WaitEstimate> wait;
   Duration rest{};                     // requeued: before it is tried again
+  Lost lost;                           // requeued, failed: what its last attempt was lost to
 };
 
 }  // namespace qlm

@@ -35,5 +35,6 @@ struct InstanceStats {
 };
 
 enum class BreakerState : std::uint8_t { closed, open, half_open };
+enum class BreakerCause : std::uint8_t { attempts_failed, health_check_failed, stalled };
 
 }  // namespace qlm

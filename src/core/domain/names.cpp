@@ -95,4 +95,25 @@ std::string_view name(BreakerState state) {
   return "unknown";
 }
 
+std::string_view name(BreakerCause cause) {
+  switch (cause) {
+    case BreakerCause::attempts_failed: return "attempts_failed";
+    case BreakerCause::health_check_failed: return "health_check_failed";
+    case BreakerCause::stalled: return "stalled";
+  }
+  return "unknown";
+}
+
+std::string_view name(Loss loss) {
+  switch (loss) {
+    case Loss::none: return "none";
+    case Loss::refused: return "refused";
+    case Loss::not_sent: return "not_sent";
+    case Loss::failed: return "failed";
+    case Loss::stalled: return "stalled";
+    case Loss::instance_down: return "instance_down";
+  }
+  return "unknown";
+}
+
 }  // namespace qlm

@@ -16,5 +16,7 @@ std::string_view name(Outcome outcome);
 std::string_view name(Reason reason);
 std::string_view name(Decision decision);
 std::string_view name(BreakerState state);
+std::string_view name(BreakerCause cause);
+std::string_view name(Loss loss);
 
 }  // namespace qlm

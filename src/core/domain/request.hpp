@@ -1,6 +1,7 @@
 // A request as the queue sees it: sizes, objectives and identities, never its text. The body stays in the shell.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 
 #include "base/quantity.hpp"
@@ -58,6 +59,22 @@ enum class Reason : std::uint8_t {
   engine_failed,       // every attempt failed before its first byte
   engine_cut,          // the engine failed after bytes went out
   store_failed,
+};
+
+// Why an attempt brought its client nothing, so that the request may be tried again.
+enum class Loss : std::uint8_t {
+  none,
+  refused,        // the engine was too busy
+  not_sent,       // QLM could open no connection of its own
+  failed,         // before its first byte
+  stalled,        // the instance fell silent, and its work was taken back
+  instance_down,  // its health check failed, or it left
+};
+struct Lost {
+  Loss why = Loss::none;
+  int status = 0;  // the engine's, where it answered with an error
+
+  bool operator==(const Lost&) const = default;
 };
 
 }  // namespace qlm

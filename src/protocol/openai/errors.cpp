@@ -18,6 +18,8 @@ constexpr std::array rules = std::to_array<RefusalRule>({
     {class_not_allowed, 403, "permission_error", "class_not_allowed", false},
     {model_unknown, 404, "invalid_request_error", "model_not_found", false},
     {path_unknown, 404, "invalid_request_error", "path_unknown", false},
+    {request_unknown, 404, "invalid_request_error", "request_not_found", false},
+    {request_ended, 410, "invalid_request_error", "request_ended", false},
     {method_not_allowed, 405, "invalid_request_error", "method_not_allowed", false},
     {request_timeout, 408, "invalid_request_error", "request_timeout", false},
     {body_too_large, 413, "invalid_request_error", "body_too_large", false},

@@ -20,6 +20,8 @@ enum class RefusalReason {
   class_not_allowed,
   model_unknown,
   path_unknown,
+  request_unknown,  // none of this tenant's has that id
+  request_ended,
   method_not_allowed,
   request_timeout,  // the client was too slow sending its request
   body_too_large,

@@ -42,6 +42,16 @@ class Line {
     begin(key);
     fmt::format_to(std::back_inserter(out_), "{:.3f}", milliseconds(*value));
   }
+  // {"refused_503":2,"stalled":1}
+  void lost(const std::vector<std::pair<Lost, int>>& all) {
+    if (all.empty()) return;
+    begin("attempts_lost");
+    for (const auto& [to, times] : all) {
+      fmt::format_to(std::back_inserter(out_), "{}\"{}{}\":{}", &to == &all.front().first ? "{" : ",", name(to.why),
+                     to.status == 0 ? std::string() : fmt::format("_{}", to.status), times);
+    }
+    out_ += '}';
+  }
   std::string take() && { return std::move(out_) + "}"; }
 
  private:
@@ -70,6 +80,7 @@ std::string access_line(const RequestRecord& r) {
   line.text("tenant", r.tenant);
   line.text("instance", r.instance);
   line.number("attempts", r.attempts);
+  line.lost(r.lost);
   if (r.client_retries > 0) line.number("client_retries", r.client_retries);
   line.flag("stream", r.streamed);
   if (r.client_gone) line.flag("client_gone", true);

@@ -34,6 +34,8 @@ spdlog::logger& logger() {
   return instance;
 }
 
+}  // namespace
+
 void write(Level level, std::string_view message) {
   if (!enabled(level)) return;
   std::string line;
@@ -44,8 +46,6 @@ void write(Level level, std::string_view message) {
   }
   logger().log(spdlog_level(level), std::string_view(line));
 }
-
-}  // namespace
 
 void set_level(Level level) { logger().set_level(spdlog_level(level)); }
 bool enabled(Level level) { return logger().should_log(spdlog_level(level)); }

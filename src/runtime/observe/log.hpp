@@ -17,5 +17,6 @@ void debug(std::string_view message);
 void info(std::string_view message);
 void warn(std::string_view message);
 void error(std::string_view message);
+void write(Level level, std::string_view message);
 
 }  // namespace qlm::log

@@ -4,6 +4,8 @@
 
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/quantity.hpp"
 #include "base/time.hpp"
@@ -23,6 +25,8 @@ struct RequestRecord {
   std::string instance;     // of the last attempt; empty: never dispatched
   std::string traceparent;
   int attempts = 0;
+  // Of them: those that brought the client nothing, by what they were lost to, in the order these first came.
+  std::vector<std::pair<Lost, int>> lost;
   int client_retries = 0;   // as the client's SDK announced
   bool streamed = false;
 

@@ -200,6 +200,7 @@ class Simulation {
   void perform(const action::StartPlanning& action) { feed(event::PlanFailed{action.snapshot}); }
   void perform(const action::Admitted& action) { result_.told[index_of(action.request)] = action.wait; }
   void perform(const action::ReleaseClaim&) {}
+  void perform(const action::BreakerChanged&) {}
 
   void end_attempt(AttemptKey key, event::AttemptEnd how, Tokens generated) {
     event::Ended ended;

@@ -107,6 +107,45 @@ TEST(Gateway, TriesAnotherInstanceWhenTheFirstFailsBeforeItsFirstToken) {
   EXPECT_EQ(good.bodies.size(), 2u);
 }
 
+TEST(Gateway, SaysWhatLostAttemptsWereLostTo) {
+  net::Loop loop;
+  int asked = 0;
+  FakeEngine engine(loop, [&](const std::shared_ptr<net::Exchange>& exchange) {
+    const int k = asked++;
+    if (k == 0) return answers(503, R"({"error":{"message":"busy","type":"x","code":503}})")(exchange);
+    if (k == 1) return answers(500, R"({"error":{"message":"oops","type":"x","code":500}})")(exchange);
+    if (k == 2) return cuts_after(role)(exchange);
+    streams({role, delta("a"), finish, usage, done})(exchange);
+  });
+  House house({&engine}, loop);
+  const auto answer = house.post(streamed);
+  EXPECT_EQ(answer.head.status, 200);
+  const auto explained = house.get("/v1/queue/" + std::string(*answer.head.fields.find("x-qlm-request-id")) + "/explain").body;
+  EXPECT_NE(explained.find(R"("attempt":1,"cause":"refused","status":503,)"), std::string::npos) << explained;
+  EXPECT_NE(explained.find(R"("attempt":2,"cause":"failed","status":500,)"), std::string::npos) << explained;
+  EXPECT_NE(explained.find(R"("attempt":3,"cause":"failed","rest_ms")"), std::string::npos) << explained;
+  for (const std::string& line : house.said) EXPECT_EQ(line.find("breaker"), std::string::npos) << line;
+}
+
+TEST(Gateway, TellsTheOperatorOfABreakerThatOpensAndCloses) {
+  net::Loop loop;
+  FakeEngine engine(loop, [&](const std::shared_ptr<net::Exchange>& exchange) {
+    if (engine.bodies.size() <= 3) return answers(500, R"({"error":{"message":"oops","type":"x","code":500}})")(exchange);
+    streams({role, delta("a"), finish, usage, done})(exchange);
+  });
+  House house({&engine}, loop);
+  Ear ears[3];
+  std::vector<std::unique_ptr<net::Call>> calls;
+  for (Ear& ear : ears) calls.push_back(house.begin(streamed, ear));
+  house.run_until([&] { return std::all_of(std::begin(ears), std::end(ears), [](const Ear& ear) { return ear.complete; }); });
+  std::vector<std::string> told;
+  for (const std::string& line : house.said) {
+    if (line.find("breaker") != std::string::npos) told.push_back(line);
+  }
+  EXPECT_EQ(told, (std::vector<std::string>{"warn: instance engine-0: breaker opened, it is given no work: requests failed, 3 failures in a row",
+                                            "info: instance engine-0: breaker closed, it is given work again"}));
+}
+
 TEST(Gateway, SaysInTheStreamThatItWasCutAndDoesNotTryAgain) {
   net::Loop loop;
   FakeEngine broken(loop, cuts_after(delta("a")));
@@ -166,7 +205,7 @@ TEST(Gateway, WantOfDescriptorsIsNobodysFailureAndSaidOnce) {
   const auto waiting = house.begin(streamed, second);
   house.run_until([&] { return house.get("/v1/queue").body.find(R"("queued":1)") != std::string::npos; });
   const auto words = [&] {
-    return std::count_if(house.said.begin(), house.said.end(), [](const std::string& line) { return line.starts_with("no more files may be opened"); });
+    return std::count_if(house.said.begin(), house.said.end(), [](const std::string& line) { return line.starts_with("warn: no more files may be opened"); });
   };
   {
     const NoMoreDescriptors from_here;
@@ -259,6 +298,12 @@ TEST(Gateway, ARequestsNameFindsItAndTellsNothingOfOthers) {
     std::string next = name;
     next.back() = next.back() == '0' ? '1' : '0';
     EXPECT_EQ(house.get("/v1/queue/" + next + "/explain").head.status, 404);
+    const auto ended = house.get("/v1/queue/" + name), never_was = house.get("/v1/queue/" + next);
+    EXPECT_EQ(ended.head.status, 410);
+    EXPECT_NE(ended.body.find("This request ended: completed. GET /v1/queue/" + name + "/explain"), std::string::npos) << ended.body;
+    EXPECT_NE(ended.body.find(R"("code":"request_ended")"), std::string::npos) << ended.body;
+    EXPECT_EQ(never_was.head.status, 404);
+    EXPECT_NE(never_was.body.find(R"("code":"request_not_found")"), std::string::npos) << never_was.body;
   }
   EXPECT_NE(names[0].substr(0, 12), names[1].substr(0, 12)) << "names do not count";
   EXPECT_EQ(house.get("/v1/queue/req_zzzzzzzzzzzzz").head.status, 404);  // 65 bits

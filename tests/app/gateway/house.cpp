@@ -69,7 +69,9 @@ FakeEngine::Answer cuts_after(std::string events) {
 
 House::House(std::vector<FakeEngine*> engines, net::Loop& on, const std::string& extra, bool wait_ready)
     : loop(on), engines_(std::move(engines)), client_(net::HttpClient::create(on)) {
-  auto started = Gateway::start(loop, configuration(extra), [this](const std::string& line) { said.push_back(line); });
+  auto started = Gateway::start(loop, configuration(extra), [this](log::Level level, const std::string& line) {
+    said.push_back((level == log::Level::warn ? "warn: " : "info: ") + line);
+  });
   gateway = std::move(started.value());
   if (wait_ready) run_until([&] {
     std::size_t up = 0;

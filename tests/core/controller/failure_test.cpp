@@ -249,6 +249,33 @@ TEST(Retry, OneRefusedByEveryInstanceRestsInsteadOfGoingRound) {
   EXPECT_EQ(w.attempt(a).attempt, Attempt{3});
 }
 
+TEST(Retry, SaysWhatEachAttemptWasLostTo) {
+  World w;
+  const InstanceId sick = w.join(1);
+  const RequestId a = w.arrive();
+  const auto over = [&](event::Ended ended) {
+    ended.key = w.attempt(a);
+    w.feed(ended);
+    w.feed(event::SlotReleased{ended.key});
+    w.advance(10s);
+  };
+  over({.end = AttemptEnd::refused, .status = 503});
+  over({.end = AttemptEnd::refused});
+  over({.end = AttemptEnd::failed_before_byte, .status = 500});
+  over({.end = AttemptEnd::failed_before_byte});
+  w.feed(event::ProbeAnswered{sick, false, "gone"});  // what runs there is taken back
+  over({.end = AttemptEnd::failed_before_byte});
+  w.feed(event::ProbeAnswered{sick, true, ""});
+  w.advance(60s);  // and says nothing: it stalls
+  over({.end = AttemptEnd::failed_before_byte});
+  std::vector<Lost> lost;
+  for (const ExplainRecord& record : w.controller.explain(a)) {
+    if (record.decision == Decision::requeued || record.decision == Decision::failed) lost.push_back(record.lost);
+    else EXPECT_EQ(record.lost, Lost{});
+  }
+  EXPECT_EQ(lost, (std::vector<Lost>{{Loss::refused, 503}, {Loss::not_sent}, {Loss::failed, 500}, {Loss::failed}, {Loss::instance_down}, {Loss::stalled}}));
+}
+
 TEST(Retry, AStaleEndOfAFormerAttemptChangesNothing) {
   World w;
   w.join(1);
@@ -287,6 +314,35 @@ TEST(Breaker, OpensAfterConsecutiveFailuresProbesAndLetsOneCanaryThrough) {
   w.complete(RequestId{4});
   EXPECT_EQ(w.controller.instances()[0].breaker, BreakerState::closed);
   EXPECT_EQ(w.dispatched().size(), before + 2);
+}
+
+TEST(Breaker, IsToldOfOnceWhenItOpensAndOnceWhenItCloses) {
+  World w;
+  w.join(4);
+  for (int k = 0; k < 3; ++k) {
+    const RequestId id = w.arrive();
+    w.end(id, AttemptEnd::failed_before_byte);
+    w.release(id);
+  }
+  const auto told = [&] { return w.all<action::BreakerChanged>(); };
+  ASSERT_EQ(told().size(), 1u);
+  EXPECT_EQ(told()[0].to, BreakerState::open);
+  EXPECT_EQ(told()[0].cause, BreakerCause::attempts_failed);
+  EXPECT_EQ(told()[0].count, 3);
+  for (int k = 0; k < 5; ++k) {  // it stays open, which is no news
+    w.advance(5s);
+    w.feed(event::ProbeAnswered{InstanceId{0}, false, "refused"});
+  }
+  EXPECT_EQ(told().size(), 1u);
+  w.advance(5s);
+  w.feed(event::ProbeAnswered{InstanceId{0}, true, ""});
+  EXPECT_EQ(told().size(), 1u) << "a canary goes first";
+  w.complete(RequestId{1});
+  ASSERT_EQ(told().size(), 2u);
+  EXPECT_EQ(told()[1].to, BreakerState::closed);
+  w.feed(event::ProbeAnswered{InstanceId{0}, false, "gone"});
+  ASSERT_EQ(told().size(), 3u);
+  EXPECT_EQ(told()[2].cause, BreakerCause::health_check_failed);
 }
 
 TEST(Breaker, OpensForAnInstanceThatBeginsEveryAnswerAndEndsNone) {

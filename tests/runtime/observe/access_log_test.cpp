@@ -81,6 +81,13 @@ TEST(AccessLine, OfARefusedRequestSaysWhyAndLeavesOutWhatNeverWas) {
             "\"estimated_wait_ms\":2000.000,\"wait_bound_ms\":4000.000,\"traceparent\":\"00-a-b-01\"}");
 }
 
+TEST(AccessLine, CountsTheAttemptsThatWereLostAndToWhat) {
+  RequestRecord record = completed();
+  record.attempts = 4;
+  record.lost = {{{Loss::refused, 503}, 2}, {{Loss::stalled, 0}, 1}};
+  EXPECT_NE(access_line(record).find(R"("attempts":4,"attempts_lost":{"refused_503":2,"stalled":1},"stream")"), std::string::npos);
+}
+
 TEST(AccessLog, AppendsALineARequest) {
   File file;
   for (int run = 0; run < 2; ++run) {
