@@ -76,6 +76,21 @@ class NobodyServed(unittest.TestCase):
             code, said = bench("--models", "not-there")
             self.assertEqual((code, said), (1, "qlm bench: no request was completed\n"))
             self.assertEqual(bench("--models", "not-there", "--strict")[0], 3)
+            self.assertEqual(bench("--models", "mistral-7b", "--slo", "interactive=ttft:2s")[0], 0, "the URL behind it is the URL")
+
+
+class Usage(unittest.TestCase):
+    def test_mistakes_end_with_two_and_are_named(self):
+        for arguments, said in [
+            (["--slo", "http://127.0.0.1:1"],
+             "--slo 'http://127.0.0.1:1': no '='; expected something like interactive=ttft:2s,tpot:200ms"),
+            (["--trace", "no.csv", "http://127.0.0.1:1"], "cannot read no.csv"),
+            (["--compare", "no.json"], "cannot read no.json"),
+            (["--timeout", "20000h", "http://127.0.0.1:1"], "'20000h' is too long: expected at most 10000h"),
+        ]:
+            with self.subTest(arguments=arguments):
+                done = subprocess.run([QLM, "bench", *arguments], capture_output=True, text=True, timeout=60, check=False)
+                self.assertEqual((done.returncode, done.stderr), (2, f"qlm bench: {said}\n"))
 
 
 if __name__ == "__main__":

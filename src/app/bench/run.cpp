@@ -68,15 +68,16 @@ Result<workload::Trace> load_trace(const Arguments& a) {
 
 Result<Plan> plan_of(const Arguments& a) {
   Plan plan;
-  auto target = parse_target(a.url);
-  if (!target) return std::unexpected(target.error());
-  plan.target = std::move(*target);
-  plan.style = {a.endpoint == "chat" ? Endpoint::chat : Endpoint::completions, a.bytes_per_token, !a.keep_eos};
-  for (const auto& text : a.slos) {
+  for (const auto& text : a.slos) {  // first: a URL may stand there, and is not missed then
     auto slo = parse_slo(text);
     if (!slo) return std::unexpected(slo.error());
     plan.slos.insert_or_assign(slo->first, slo->second);
   }
+  if (a.url.empty()) return fail("no URL given; qlm bench --help tells more");
+  auto target = parse_target(a.url);
+  if (!target) return std::unexpected(target.error());
+  plan.target = std::move(*target);
+  plan.style = {a.endpoint == "chat" ? Endpoint::chat : Endpoint::completions, a.bytes_per_token, !a.keep_eos};
   auto map = parse_map(a.class_map);
   if (!map) return fail("--class-map " + map.error().message);
   plan.class_map = std::move(*map);
@@ -277,7 +278,7 @@ int compare_runs(const Arguments& a) {
   std::vector<report::Run> runs;
   for (const auto& path : a.compare) {
     auto run = report::read_run_file(path);
-    if (!run) return complain(run.error(), failed);
+    if (!run) return complain(run.error(), wrong_usage);
     runs.push_back(std::move(*run));
   }
   fmt::print(people(a), "{}", report::to_table(runs));
@@ -321,7 +322,8 @@ int run(int argc, char** argv) {
   app.add_flag("--keep-eos", a.keep_eos, "do not send ignore_eos; for servers that refuse unknown fields")->group("What to send");
   app.add_option("--api-key-file", a.api_key_file, "file with the key to send")->group("What to send");
   app.add_option("--seed", a.seed, "of the prompts' text")->capture_default_str()->group("What to send");
-  app.add_option("--slo", a.slos, "CLASS=ttft:2s,tpot:200ms,e2e:60s; may be repeated")->group("How to judge");
+  app.add_option("--slo", a.slos, "CLASS=ttft:2s,tpot:200ms,e2e:60s; may be repeated")
+      ->allow_extra_args(false)->group("How to judge");
   app.add_option("--timeout", a.timeout, "after the last arrival, what is unanswered is given up")->capture_default_str()->group("How to judge");
   app.add_flag("--strict", a.strict, "exit with 3 unless every request was answered once, whole, at the length asked")->group("How to judge");
   app.add_option("--label", a.label, "name of this run in tables and reports (default: the URL)")->group("What to write");
@@ -329,7 +331,8 @@ int run(int argc, char** argv) {
   app.add_option("--html", a.html, "a report that needs nothing else")->group("What to write");
   app.add_option("--title", a.title, "of the report")->group("What to write");
   app.add_option("--requests-csv", a.csv, "one line for each request")->group("What to write");
-  app.add_option("--busy-from", a.busy_from, "emulated engines whose busy share to report; may be repeated")->group("What to write");
+  app.add_option("--busy-from", a.busy_from, "emulated engines whose busy share to report; may be repeated")
+      ->allow_extra_args(false)->group("What to write");
   app.add_flag("--quiet", a.quiet, "no progress line")->group("What to write");
   app.add_option("--compare", a.compare, "results (--json) to put side by side")->group("What to write");
   app.add_option("--lengths", a.lengths, "of the requests: a table of qlm workload, or PROMPT/OUTPUT")->capture_default_str()->group("Measuring an engine");
@@ -347,7 +350,6 @@ int run(int argc, char** argv) {
     if (!a.url.empty() || !a.trace.empty()) return complain({"--compare takes results only, no URL and no trace"}, wrong_usage);
     return compare_runs(a);
   }
-  if (a.url.empty()) return complain({"no URL given; qlm bench --help tells more"}, wrong_usage);
   auto plan = plan_of(a);
   if (!plan) return complain(plan.error(), wrong_usage);
   return a.trace.empty() ? measure_engine(a, std::move(*plan)) : replay_trace(a, std::move(*plan));

@@ -172,7 +172,7 @@ void FrontDoor::accept(const Shared& exchange, const TenantFacts& tenant) {
   description.body = Bytes{static_cast<std::int64_t>(exchange->body()->size())};
   description.client_timeout = resolved->patience;
   description.streaming = facts->stream;
-  description.waits_gladly = fields.has_token("x-qlm-wait", "allow");
+  description.waits_gladly = stated->waits_gladly;
 
   observe::RequestRecord record = record_of(*exchange);
   record.id = names_.of(description.id);

@@ -110,6 +110,12 @@ void own_headers(Reader& read, StatedSlo& slo, UnixTime now) {
     }
     note(true, "x-slo-deadline");
   }
+  if (const auto wait = read.text("x-qlm-wait")) {
+    slo.waits_gladly = http::equals_ignoring_case(*wait, "allow");
+    if (!slo.waits_gladly) {
+      read.error = invalid("x-qlm-wait", fmt::format("'x-qlm-wait' must be 'allow', or be left out, not '{}'.", wait->substr(0, 64)));
+    }
+  }
 }
 
 void service_tier(Reader& read, StatedSlo& slo, const RequestFacts& facts) {

@@ -27,6 +27,7 @@ struct StatedSlo {
   std::optional<std::int64_t> priority;   // from peers' spellings, turned so that higher is sooner
   std::string class_name;                 // x-slo-class, or a peer's name for one
   Tier tier = Tier::none;
+  bool waits_gladly = false;              // x-qlm-wait: allow; says nothing of when
   std::string source;                     // the first header or field that counted; empty: nothing stated
 
   bool stated() const { return !source.empty(); }

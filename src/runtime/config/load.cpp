@@ -37,6 +37,7 @@ void add_paper_classes(Configuration& configuration) {
   configuration.classes.push_back(made_class("interactive", 20s, 10));
   configuration.classes.push_back(made_class("batch-1", 1min, 2));
   configuration.classes.push_back(made_class("batch-2", 1h, 1));
+  configuration.classes.back().max_wait = 2h;  // who may wait an hour is not given up after ten minutes
 }
 
 // Errors do not say of which file: whoever reports them does.

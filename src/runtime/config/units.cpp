@@ -61,6 +61,13 @@ std::optional<std::int64_t> scaled(std::string_view text, std::span<const Unit> 
   return {};
 }
 
+// A number and one of these units, and yet more than can be counted.
+bool is_too_much(std::string_view text, std::span<const Unit> units) {
+  const auto end = std::min(text.find_first_not_of("0123456789."), text.size());
+  return end > 0 && !scaled(text, units) && (split(text) || end > 15) &&
+         std::ranges::find(units, text.substr(end), &Unit::name) != units.end();
+}
+
 bool is_bare_number(std::string_view text) {
   const auto written = split(text);
   return written && written->unit.empty();
@@ -112,6 +119,7 @@ Result<Duration> parse_duration(std::string_view text) {
     if (*value == 0) return fail("expected a duration above zero");
     return Duration{*value};
   }
+  if (is_too_much(text, duration_units)) return fail("expected a duration of at most 104166d");
   if (is_bare_number(text)) return fail(fmt::format("{}; did you mean '{}s'?", expected, text));
   return fail(std::string(expected));
 }
@@ -119,6 +127,7 @@ Result<Duration> parse_duration(std::string_view text) {
 Result<Bytes> parse_size(std::string_view text) {
   constexpr std::string_view expected = "expected a size such as 64KiB, 32MiB or 4GiB";
   if (const auto value = scaled(text, size_units)) return Bytes{*value};
+  if (is_too_much(text, size_units)) return fail("expected a size of at most 8185452TiB");
   if (is_bare_number(text)) return fail(fmt::format("{}; did you mean '{}B'?", expected, text));
   return fail(std::string(expected));
 }

@@ -42,11 +42,16 @@ std::vector<Duration> arrival_times(const Arrivals& arrivals, Duration duration,
   return times;
 }
 
-std::optional<double> positive(std::string_view text) {
+std::optional<double> above_zero(std::string_view text) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || !(value > 0) || value > 1e9) return std::nullopt;
+  if (error != std::errc{} || end != text.data() + text.size() || !(value > 0)) return std::nullopt;
   return value;
+}
+
+std::optional<double> positive(std::string_view text) {
+  const auto value = above_zero(text);
+  return value && *value <= 1e9 ? value : std::nullopt;
 }
 
 Stream stream(std::string_view slo_class, const std::vector<WeightedModel>& models, std::string_view lengths,
@@ -140,13 +145,14 @@ Trace generate(const std::vector<Stream>& streams, Duration duration, std::uint6
 }
 
 Result<Duration> parse_duration(std::string_view text) {
+  constexpr double longest_hours = 10'000;
   constexpr std::pair<std::string_view, double> units[] = {{"ms", 1e-3}, {"us", 1e-6}, {"s", 1}, {"m", 60}, {"h", 3600}};
   for (const auto& [unit, size] : units) {
     if (!text.ends_with(unit)) continue;
-    if (const auto number = positive(text.substr(0, text.size() - unit.size()))) {
-      return duration_from_seconds(*number * size);
-    }
-    break;
+    const auto number = above_zero(text.substr(0, text.size() - unit.size()));
+    if (!number) break;
+    if (*number * size > longest_hours * 3600) return fail(fmt::format("'{}' is too long: expected at most {:.0f}h", text, longest_hours));
+    return duration_from_seconds(*number * size);
   }
   return fail(fmt::format("'{}' is no duration: expected a number and its unit, like 500ms, 90s, 5m or 1h", text));
 }

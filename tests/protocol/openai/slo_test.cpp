@@ -129,6 +129,14 @@ TEST(Slo, PrioritiesAreTurnedSoThatHigherIsSooner) {
   EXPECT_EQ(stated({}, R"("priority":-9223372036854775808)")->priority, INT64_MAX);
 }
 
+TEST(Slo, WaitingIsAllowedInOneWordOnly) {
+  EXPECT_FALSE(stated({})->waits_gladly);
+  EXPECT_TRUE(stated({{"x-qlm-wait", "Allow"}})->waits_gladly);
+  EXPECT_FALSE(stated({{"x-qlm-wait", "allow"}})->stated()) << "which says nothing of when";
+  for (const std::string_view other : {"maybe", "", "allow, allow", "1"}) EXPECT_EQ(param_refused({{"x-qlm-wait", other}}), "x-qlm-wait") << other;
+  EXPECT_EQ(param_refused({{"x-qlm-wait", "allow"}, {"x-qlm-wait", "allow"}}), "x-qlm-wait");
+}
+
 TEST(Slo, DeadlinesAreRfc3339) {
   EXPECT_EQ(parse_rfc3339("1970-01-01T00:00:00Z"), UnixTime{});
   EXPECT_EQ(parse_rfc3339("2026-11-21t13:00:00.25+01:00"), now + 250ms);

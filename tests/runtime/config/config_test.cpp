@@ -1,5 +1,6 @@
 #include "runtime/config/configuration.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -214,6 +215,49 @@ TEST(Configuration, WarnsOfWhatIsNoMistakeAndMayNotBeMeant) {
   std::filesystem::permissions(path, perms::owner_read | perms::owner_write | perms::group_read);  // a group may be meant to
   EXPECT_EQ(warnings(*loaded), std::vector{late});
   std::filesystem::remove(path);
+}
+
+std::vector<std::string> warnings_of(std::string_view yaml) {
+  const auto loaded = read(yaml);
+  EXPECT_TRUE(loaded) << problems(loaded);
+  return loaded ? warnings(*loaded) : std::vector<std::string>{};
+}
+
+constexpr std::string_view one_engine = "instances: [{name: x, url: 'http://a:1'}]\n";
+
+TEST(Warnings, OfRequestsGivenUpBeforeTheirSloIsOver) {
+  const auto with = [](std::string_view of_class) { return warnings_of(fmt::format("classes: {{a: {}}}\n{}", of_class, one_engine)); };
+  EXPECT_EQ(with("{ttft: 2s, max_wait: 1500ms}"),
+            std::vector<std::string>{"classes.a.max_wait: gives requests up after 1500ms in the queue, before their ttft of 2s is over"});
+  EXPECT_EQ(with("{e2e: 1h}"),
+            std::vector<std::string>{"classes.a: gives requests up after 10min in the queue, because it states no max_wait, while its SLO allows 1h"});
+  EXPECT_TRUE(with("{ttft: 2s, max_wait: 2s}").empty());
+  EXPECT_TRUE(with("{ttft: 2s, e2e: 60s, max_wait: 30s}").empty()) << "the rest is for its answer";
+  EXPECT_TRUE(with("{e2e: 1h, max_wait: 10min}").empty()) << "it was stated";
+  EXPECT_TRUE(with("{ttft: 2s}").empty());
+  EXPECT_TRUE(warnings_of(fmt::format("classes: paper\n{}", one_engine)).empty());
+}
+
+TEST(Warnings, OfModelsThatCannotBeServedAsTheFileStands) {
+  EXPECT_EQ(warnings_of("models: {m: , n: }\ninstances: [{name: x, url: 'http://a:1', models: [m]}]\n"),
+            std::vector<std::string>{"models.n: no instance may serve it: it is in none of their lists of models"});
+  EXPECT_EQ(warnings_of(fmt::format("models: {{m: {{served_as: org/m}}, n: {{served_as: org/m}}}}\n{}", one_engine)),
+            std::vector<std::string>{"models.n: is never served: every engine's 'org/m' is taken for models.m, which is served as that too"});
+  EXPECT_EQ(warnings_of("models: {m: {served_as: org/vicuna}}\n"
+                        "instances: [{name: x, url: 'http://a:1', models: [m, org/vicuna]}, {name: y, url: 'http://a:2', models: [m, other]}]\n"),
+            (std::vector<std::string>{"instances.x.models: 'org/vicuna' is what engines call models.m, and names no model here; write m",
+                                      "instances.y.models: 'other' is no key of models; it is served if the engine itself calls a model that"}));
+  EXPECT_TRUE(warnings_of("instances: [{name: x, url: 'http://a:1', models: [any]}]\n").empty()) << "no section, nothing to be in";
+}
+
+TEST(Warnings, OfKeepAlivesThatAreTrafficAndOfAPolicyThatHasNothingToPlanWith) {
+  EXPECT_EQ(warnings_of(fmt::format("stream_keepalive: 50ms\n{}", one_engine)),
+            std::vector<std::string>{"stream_keepalive: a comment line every 50ms to each stream that waits is traffic of its own; some seconds "
+                                     "keep a connection open"});
+  const auto of_policy = warnings_of(fmt::format("policy: qlm\nmodels: {{m: }}\n{}", one_engine));
+  ASSERT_EQ(of_policy.size(), 1U);
+  EXPECT_TRUE(of_policy[0].starts_with("policy: qlm does not know how fast any engine is")) << of_policy[0];
+  EXPECT_TRUE(warnings_of(fmt::format("policy: qlm\nmodels: {{m: {{prior: {{token_throughput: 9/s}}}}}}\n{}", one_engine)).empty());
 }
 
 TEST(Units, AreReadExactly) {

@@ -185,6 +185,8 @@ TEST(StreamSpec, ModelNamesMayHoldColons) {
 TEST(Durations, NeedAUnit) {
   EXPECT_EQ(parse_duration("5m").value(), 5min);
   EXPECT_EQ(parse_duration("250ms").value(), 250ms);
+  EXPECT_EQ(parse_duration("10000h").value(), 10'000h);
+  EXPECT_EQ(parse_duration("10001h").error().message, "'10001h' is too long: expected at most 10000h");
   for (const char* wrong : {"", "5", "s", "-1s", "0s", "1 s", "infs", "nans"}) EXPECT_FALSE(parse_duration(wrong)) << wrong;
 }
 
