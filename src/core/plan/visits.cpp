@@ -207,6 +207,7 @@ class Search {
 
   Plan run(const Plan& incumbent) {
     const Legses given = legs_of(fluid_, incumbent);
+    given_ = std::ranges::any_of(given, [](const Legs& legs) { return !legs.empty(); });
     const double floor = fluid_.run(given).worth;
     best_ = given;
     for (std::size_t i = 0; i < best_.size(); ++i) make_whole(fluid_, i, best_[i]);
@@ -235,7 +236,7 @@ class Search {
     Legses stay(fluid_.instances());
     for (std::size_t i = 0; i < stay.size(); ++i) make_whole(fluid_, i, stay[i]);
     take_if_better(stay);
-    if (left_ < 8 || open_.empty()) return;
+    if (left_ < 8 || open_.empty() || (given_ && below(4) != 0)) return;
     constexpr std::array<double, 4> reaches{1.5, 3, 6, 12};
     greedy_ = OneStep(fluid_, problem_, choice_, reaches[below(reaches.size())], below(2) == 0).plan();
     left_ -= 3;  // it costs as much
@@ -262,7 +263,7 @@ class Search {
     const double u = prng_.uniform();
     return static_cast<std::uint32_t>(u * u * fluid_.cells());
   }
-  std::uint32_t some_length() { return 1 + static_cast<std::uint32_t>(below(fluid_.cells() / 2)); }
+  std::uint32_t some_length() { return 1 + static_cast<std::uint32_t>(below(std::size_t{2} << below(6))); }
   std::size_t some_leg(const Legs& legs) {
     const double u = prng_.uniform();
     return static_cast<std::size_t>(u * u * static_cast<double>(legs.size()));
@@ -276,9 +277,50 @@ class Search {
     leg.cell = std::min(cell, fluid_.cells());
     leg.until = fluid_.time_of(leg.cell);
   }
+  void set(Leg& leg, Duration until) {
+    leg.until = until;
+    leg.cell = fluid_.nearest_edge(until);
+  }
   std::uint32_t moved(std::uint32_t cell) {
     const std::uint32_t by = 1 + static_cast<std::uint32_t>(below(1U << below(6)));
     return below(2) == 0 ? cell + by : cell - std::min(cell, by);
+  }
+
+  enum class Move {
+    insert,
+    edge,
+    later_edges,
+    remove,
+    change,
+    swap,
+    exchange,
+    cut,
+    greedy,
+    cycle,
+    repeat,
+    remove_model
+  };
+  // A table of tenths: what pays oftener is tried oftener.
+  Move some_move(std::size_t visits) {
+    constexpr std::array<std::pair<Move, std::size_t>, 12> often{{{Move::edge, 40},
+                                                                  {Move::later_edges, 20},
+                                                                  {Move::insert, 14},
+                                                                  {Move::swap, 10},
+                                                                  {Move::exchange, 10},
+                                                                  {Move::repeat, 10},
+                                                                  {Move::remove_model, 10},
+                                                                  {Move::remove, 7},
+                                                                  {Move::change, 7},
+                                                                  {Move::cycle, 2},
+                                                                  {Move::cut, 1},
+                                                                  {Move::greedy, 1}}};
+    if (visits < 2) return below(2) == 0 ? Move::insert : Move::cycle;
+    std::size_t at = below(132);
+    for (const auto& [move, weight] : often) {
+      if (at < weight) return move;
+      at -= weight;
+    }
+    return Move::edge;
   }
 
   void vary(Legses& all) {
@@ -286,41 +328,45 @@ class Search {
     Legs& legs = all[i];
     changed_.push_back(i);
     const std::size_t p = some_leg(legs);
-    switch (legs.size() < 2 ? 0 : below(10)) {
-      case 0:
-      case 1: insert(i, legs); break;
-      case 2:
-      case 3:  // one boundary
+    switch (some_move(legs.size())) {
+      case Move::insert: insert(i, legs); break;
+      case Move::edge:
         if (p + 1 < legs.size()) set(legs[p], moved(legs[p].cell));
         break;
-      case 4: {  // it and all later ones
-        const std::uint32_t to = moved(legs[p].cell);
-        const std::uint32_t from = legs[p].cell;
-        for (std::size_t q = p; q + 1 < legs.size(); ++q)
-          set(legs[q], to > from ? legs[q].cell + (to - from) : legs[q].cell - std::min(legs[q].cell, from - to));
+      case Move::later_edges: {
+        const Duration by = fluid_.time_of(std::min(moved(legs[p].cell), fluid_.cells())) - legs[p].until;
+        for (std::size_t q = p; q + 1 < legs.size(); ++q) set(legs[q], legs[q].until + by);
         break;
       }
-      case 5:  // one visit less
+      case Move::remove:
         if (p == 0) {  // the resident is left at once
-          set(legs[0], 0);
+          set(legs[0], 0U);
         } else {
           if (below(2) == 0) set(legs[p - 1], legs[p].cell);
           legs.erase(legs.begin() + static_cast<std::ptrdiff_t>(p));
         }
         break;
-      case 6:
+      case Move::change:
         if (p >= kept(i)) legs[p].model = some_model(i);
         break;
-      case 7:
+      case Move::swap:
         if (p >= kept(i) && p + 1 < legs.size()) std::swap(legs[p].model, legs[p + 1].model);
         break;
-      case 8: exchange(all, i); break;
-      default:
-        if (greedy_.empty() || below(2) == 0) {
-          legs.resize(p + 1);
-        } else {
-          legs = greedy_[i];
-        }
+      case Move::exchange: exchange(all, i); break;
+      case Move::cut: legs.resize(p + 1); break;
+      case Move::greedy:
+        if (!greedy_.empty()) legs = greedy_[i];
+        break;
+      case Move::cycle: cycle(i, legs); break;
+      case Move::repeat: repeat(legs, p); break;
+      case Move::remove_model: {
+        const std::uint32_t model = legs[p].model;
+        if (p > 0)
+          legs.erase(std::remove_if(legs.begin() + static_cast<std::ptrdiff_t>(p), legs.end(),
+                                    [&](const Leg& leg) { return leg.model == model; }),
+                     legs.end());
+        break;
+      }
     }
     make_whole(fluid_, i, legs);
   }
@@ -349,6 +395,41 @@ class Search {
       if (leg.cell > to) with.push_back(leg);
     }
     legs = std::move(with);
+  }
+
+  // Some models by turns, from now on or from some cell.
+  void cycle(std::size_t i, Legs& legs) {
+    const Duration from = fluid_.time_of(below(2) == 0 ? 0 : some_cell());
+    while (!legs.empty() && legs.size() > kept(i) && legs.size() > 1 && legs[legs.size() - 2].until >= from)
+      legs.pop_back();
+    if (!legs.empty()) set(legs.back(), from);
+    const std::size_t models = 2 + below(2);
+    const double mean = seconds(problem_.horizon) / static_cast<double>(4 << below(4));
+    std::array<std::pair<std::uint32_t, Duration>, 3> turns;
+    for (std::size_t t = 0; t < models; ++t)
+      turns[t] = {some_model(i), duration_from_seconds(mean * (0.3 + 1.4 * prng_.uniform()))};
+    Duration at = from;
+    for (std::size_t t = 0; at < problem_.horizon && legs.size() < longest; ++t) {
+      at += turns[t % models].second;
+      legs.push_back({.model = turns[t % models].first});
+      set(legs.back(), at);
+    }
+  }
+
+  // What a few visits do, again and again.
+  void repeat(Legs& legs, std::size_t p) {
+    const std::size_t count = std::min(2 + below(3), legs.size() - p);
+    if (count < 2) return;
+    std::array<std::pair<std::uint32_t, Duration>, 4> turns;
+    for (std::size_t t = 0; t < count; ++t)
+      turns[t] = {legs[p + t].model, legs[p + t].until - (p + t > 0 ? legs[p + t - 1].until : Duration::zero())};
+    legs.resize(p + count);
+    Duration at = legs.back().until;
+    for (std::size_t t = 0; at < problem_.horizon && legs.size() < longest; ++t) {
+      at += std::max(turns[t % count].second, fluid_.time_of(1));
+      legs.push_back({.model = turns[t % count].first});
+      set(legs.back(), at);
+    }
   }
 
   // Two instances change what they do from some cell on.
@@ -387,6 +468,7 @@ class Search {
   Prng prng_;
   std::vector<std::vector<std::uint32_t>> choice_;
   std::vector<std::size_t> open_;  // instances that have one
+  bool given_ = false;
   Legses greedy_;
   Legses best_;
   double worth_ = 0;

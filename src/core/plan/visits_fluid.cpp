@@ -45,7 +45,7 @@ Fluid::Fluid(const Problem& problem)
       state.model = instance.resident->value;
       state.ready = std::max(0.0, seconds(instance.free_at));
       state.used = state.ready > 0 ? 0.0 : std::clamp(instance.occupied, 0.0, 1.0);
-      state.taken = state.used * hosts_[(first_.size() * models_) + state.model].slots;
+      state.young = state.old = state.used * hosts_[(first_.size() * models_) + state.model].slots / 2;
     } else {
       state.ready = std::max(0.0, seconds(instance.free_at));
     }
@@ -126,7 +126,8 @@ void Fluid::reset() {
 }
 
 double Fluid::free_slots(std::size_t instance) const {
-  return on_[instance].model == no_model ? 0.0 : host(instance, on_[instance].model).slots - on_[instance].taken;
+  const State& state = on_[instance];
+  return state.model == no_model ? 0.0 : host(instance, state.model).slots - state.young - state.old;
 }
 
 double Fluid::ready_if_left(std::size_t instance, std::uint32_t next) const {
@@ -138,8 +139,8 @@ double Fluid::ready_if_left(std::size_t instance, std::uint32_t next) const {
   // It comes in first, and nothing of it runs.
   if (state.ready > now) return state.ready + here.put_away + bring_in;
   // Residences that end at a constant rate take ln(n) to be gone; down to some tenth of the slots that is near sqrt(n).
-  const double full = here.slots > 0 ? state.taken / here.slots : state.used;
-  return now + here.drain * std::sqrt(std::max(0.0, full)) + here.put_away + bring_in;
+  const double full = here.slots > 0 ? (state.young + state.old / 2) / (0.75 * here.slots) : state.used;
+  return now + here.drain * std::sqrt(full) + here.put_away + bring_in;
 }
 
 void Fluid::leave(std::size_t instance, std::uint32_t next) {
@@ -148,7 +149,7 @@ void Fluid::leave(std::size_t instance, std::uint32_t next) {
   const double from = std::max(edges_[cell_], state.ready);
   state.ready = ready_if_left(instance, next);
   state.model = next;
-  state.taken = 0;
+  state.young = state.old = 0;
   state.used = 0;
   setup_ += state.ready - from;
 }
@@ -165,7 +166,13 @@ void Fluid::serve() {
     const Host& here = host(i, state.model);
     const double from = std::max(a, state.ready);
     state.served_for = b - from;
-    state.room = here.slots - state.taken + here.rate * state.served_for;
+    // As many as leave every slot taken at the end: see below.
+    if (here.slots > 0) {
+      const double stays = here.residence / (here.residence + 2 * state.served_for);
+      state.room = (here.slots / stays - state.old) / (2 - stays) - state.young;
+    } else {
+      state.room = here.rate * state.served_for;
+    }
     room_[state.model] += state.room;
     from_[state.model] = std::min(from_[state.model], from);
   }
@@ -221,9 +228,12 @@ void Fluid::serve() {
     if (state.served_for <= 0) continue;
     const Host& here = host(i, state.model);
     state.used = share_[state.model];
-    // Taken slots come free at 1 / residence a second: an implicit step, which leaves a full one full.
-    const double last = here.residence + state.served_for;
-    state.taken = (state.taken + state.room * state.used) * here.residence / last;
+    if (here.slots <= 0) continue;
+    // Two stages, each left at 2 / residence a second, in one implicit step: a steady state stays what it is.
+    const double stays = here.residence / (here.residence + 2 * state.served_for);
+    const double young = state.young + state.room * state.used;
+    state.young = young * stays;
+    state.old = (state.old + young - state.young) * stays;
   }
   ++cell_;
 }

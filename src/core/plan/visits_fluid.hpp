@@ -1,6 +1,7 @@
 // The rollout behind visits.hpp: requests as a fluid, time in cells that widen with distance. A model's queue is an
-// amount for each cell in which requests are due. An instance has slots: those free are filled at once, those taken come
-// free at 1 / residence a second, so that it starts `rate` a second while full and a burst after a swap or a lull.
+// amount for each cell in which requests are due. An instance has slots: those free are filled at once, and who took one
+// passes two stages of half a residence each (residences vary, but less than exponential ones), so that it starts `rate`
+// a second while it has been full for long, a burst after a swap or a lull, and then less for a while.
 //
 // What happens inside a cell is spread evenly over it. Times are seconds from now.
 #pragma once
@@ -80,7 +81,8 @@ class Fluid {
   struct State {
     std::uint32_t model = no_model;
     double ready = 0;  // it serves from then on
-    double taken = 0;  // slots
+    double young = 0;  // slots taken, by stage
+    double old = 0;
     double used = 1;  // of its capacity, in the last cell; for those without slots
     double room = 0;  // of this cell
     double served_for = 0;  // seconds of this cell

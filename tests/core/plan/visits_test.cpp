@@ -140,11 +140,16 @@ TEST(Visits, ASwapCostsItsDrainPutAwayAndBringIn) {
 
 TEST(Visits, AfterASwapTheFreeSlotsAreFilledAtOnce) {
   Problem problem = two_models({serving(a)});
-  problem.waiting = {{.model = b, .due = 1000s, .count = 1000}};
   problem.instances[0].ramp = {0s, 20s};
-  EXPECT_NEAR(rollout(problem, {{{a, 0s}, {b, 100s}}}).on_time, 2 * 100 + 2 * 20, 1e-6);
   problem.waiting = {{.model = b, .due = 3s, .count = 1000}};
-  EXPECT_NEAR(rollout(problem, {{{a, 0s}, {b, 100s}}}).on_time, 2 * 20 + 2 * 3, 3);
+  const Plan leave{{{a, 0s}, {b, 100s}}};
+  EXPECT_NEAR(rollout(problem, leave).on_time, 2 * 20, 2);
+  // And then hardly any come free until the first are through: a quarter of a residence is lost on the way.
+  problem.waiting[0].due = 1000s;
+  EXPECT_NEAR(rollout(problem, leave).on_time, 2 * 20 + 2 * (100 - 5), 2);
+  // Who has been full for long starts its rate.
+  problem.instances[0].resident = b;
+  EXPECT_NEAR(rollout(problem, stay(problem)).on_time, 200, 1e-6);
 }
 
 TEST(Visits, SlotsThatALullLeavesFreeAreThereForWhatComesNext) {
