@@ -117,7 +117,7 @@ std::vector<suite::CellResult> run_suite(const suite::Suite& s, unsigned threads
   {
     Progress progress("measuring capacities,", s.cases.size());
     in_parallel(threads, s.cases.size(), [&](std::size_t i) {
-      capacities[i] = suite::measured_capacity(s.cases[i], s.backlog);
+      capacities[i] = suite::measured_capacity(s.cases[i], std::max(s.backlog, s.cases[i].backlog));
       progress.one_done();
     });
   }

@@ -9,6 +9,7 @@ namespace {
 
 constexpr Duration retry_floor = 1s;
 constexpr Duration retry_ceiling = 600s;
+constexpr Duration evicted_pace = 200ms;  // a token, of a request that states no TPOT
 
 }  // namespace
 
@@ -181,6 +182,12 @@ void Controller::State::set_times(RequestRecord& r) const {
     r.latest_start = r.deadline - start_margin(*m.engine, r.request.prompt, m.allowance) - m.gathering;
   }
 
+  if (r.kept.count > 0) {
+    // Evicted: its first token is out, and a mean TPOT leaves room for a pause: what was generated took less than it may.
+    r.deadline = add(r.first_token, r.request.slo.tpot.value_or(evicted_pace) * (r.kept.count + 1));
+    r.latest_start = r.deadline;
+  }
+
   r.expires = add(r.arrived, c.max_wait);
   r.expiry_reason = Reason::max_wait_passed;
   if (r.request.client_timeout && add(r.arrived, *r.request.client_timeout) < r.expires) {
@@ -200,7 +207,8 @@ std::int64_t Controller::State::order_key(const RequestRecord& r) const {
 }
 
 GroupKey Controller::State::group_key(const RequestRecord& r) const {
-  const bool by_size = traits(configuration->policy).groups_by_size;
+  // Where models are planned, sizes do not matter: what a model's mean request takes decides.
+  const bool by_size = traits(configuration->policy).groups_by_size && !planned(r.request.model);
   return {r.request.service_class, by_size ? size_bucket(r.request.prompt) : 0, false};
 }
 

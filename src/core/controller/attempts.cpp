@@ -65,6 +65,7 @@ void Controller::State::on(const event::FirstToken& e) {
   RequestRecord& r = requests[*index];
   if (r.attempt != e.key.attempt || r.state != RequestState::dispatched) return;
   r.state = RequestState::streaming;
+  if (r.first_token == never) r.first_token = now;
   record({.decision = Decision::first_token, .request = r.request.id, .instance = entry.instance, .attempt = r.attempt});
   if (!i) return;
   taken(*i, e.key.attempt);
@@ -123,7 +124,10 @@ void Controller::State::free_slot(Ledger::Index entry) {
   const InstanceId id = ledger[entry].instance;
   const int before = ledger.account(id).slots;
   ledger.release_slot(entry);
-  if (id.index() < instances.size()) account_busy(instances[id.index()], before);
+  if (id.index() < instances.size()) {
+    account_busy(instances[id.index()], before);
+    swap_when_empty(instances[id.index()]);
+  }
   serve(id);
 }
 
@@ -142,9 +146,10 @@ void Controller::State::learn(const RequestRecord& r, const event::Ended& e) {
   const Tokens before = soon_generated(r.request.model, Tokens{0}, unbounded);
   account_busy(m, 0);
   ++m.completions;
-  m.outputs += static_cast<double>(e.generated.count);
-  m.squared_outputs += static_cast<double>(e.generated.count) * static_cast<double>(e.generated.count);
-  m.prompts += static_cast<double>(e.prompt.count);
+  const auto output = static_cast<double>((e.generated + r.kept).count);
+  m.outputs += output;
+  m.squared_outputs += output * output;
+  m.prompts += static_cast<double>((e.prompt - r.kept).count);
   m.outputs_weight += 1;
   if (m.busy_seconds > 60) {
     m.busy_seconds /= 2;
@@ -175,7 +180,9 @@ void Controller::State::ask_abort(Index index, action::AbortWhy why) {
           .request = r.request.id,
           .instance = r.instance,
           .attempt = r.attempt,
-          .reason = why == action::AbortWhy::cancelled ? Reason::client_gone : Reason::engine_failed});
+          .reason = why == action::AbortWhy::cancelled ? Reason::client_gone
+                    : why == action::AbortWhy::evicted ? Reason::none
+                                                       : Reason::engine_failed});
   emit(action::Abort{key, *r.instance, why});
 }
 
@@ -243,6 +250,10 @@ void Controller::State::on(const event::Ended& e) {
       requeue_or_fail(*index, refusal_lasts, lost_to(e, r.aborting));
       return;
     case End::aborted:
+      if (r.aborting == action::AbortWhy::evicted) {
+        evicted(*index, e.generated);
+        return;
+      }
       if (r.state == RequestState::streaming) {
         finish(*index, Outcome::failed, Reason::engine_cut, Decision::failed);
         return;
@@ -275,6 +286,25 @@ void Controller::State::instance_refused(InstanceRecord& i, const RequestRecord&
     return;
   }
   wake(i, until);
+}
+
+// What was generated is kept; the rest of it has its own deadline, and waits like any other.
+void Controller::State::evicted(Index index, Tokens generated) {
+  RequestRecord& r = requests[index];
+  leave_flight(index);
+  ++totals.evictions;
+  record({.decision = Decision::evicted, .request = r.request.id, .instance = r.instance, .attempt = r.attempt, .count = generated.count});
+  if (r.first_token == never) {
+    enqueue(index);
+  } else {
+    r.kept += generated;
+    r.request.prompt += generated;
+    if (r.request.max_output) r.request.max_output = std::max(Tokens{1}, *r.request.max_output - generated);
+    set_times(r);
+    describe_work(r);
+    enqueue(index);
+  }
+  serve(r.request.model);
 }
 
 // Another instance is tried at once; where each has been tried and the last one goes on taking work, the request rests,

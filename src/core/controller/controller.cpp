@@ -27,12 +27,15 @@ void Controller::handle(const Event& event, Instant now, std::vector<Action>& ac
   s.run_instance_timers();
   std::visit([&s](const auto& e) { s.on(e); }, event);
   s.select_on_time();
+  s.decide_residency();
   s.serve_changed_queues();
   s.out = nullptr;
 }
 
 Instant Controller::next_wake() const {
-  return std::min({state_->expiries.earliest(), state_->rests.earliest(), state_->instance_timers.earliest()});
+  const State& s = *state_;
+  const Instant look = s.holders > 0 && s.totals.queued > 0 ? s.residency_at : never;
+  return std::min({s.expiries.earliest(), s.rests.earliest(), s.instance_timers.earliest(), look});
 }
 
 ModelRecord& Controller::State::model(ModelId id) {
@@ -74,6 +77,7 @@ void Controller::State::emit(Action action) {
     void operator()(const action::Probe& a) { s.mix(a.instance.value); }
     void operator()(const action::StartPlanning& a) { s.mix(a.snapshot.value); }
     void operator()(const action::BreakerChanged& a) { s.mix(a.instance.value); }
+    void operator()(const action::Swap& a) { s.mix(std::uint64_t{a.instance.value} << 32 | a.to.value); }
   } mixer{*this};
   std::visit(mixer, action);
   out->push_back(std::move(action));

@@ -135,6 +135,7 @@ OrderForest::Index Controller::State::first_of(ModelId id) {
     RequestRecord& r = requests[forest.payload(node)];
     if (r.place.late || now <= r.latest_start) return node;
     if (queue.phase(forest, r.place, node) == ModelQueue::Phase::kept) models[id.index()].demand.kept_late += seconds(work_of(r));
+    ++planning.late_now;
     r.node = queue.make_late(forest, r.place.group, node, r.request.prompt);
     r.place.late = true;
   }
@@ -260,6 +261,7 @@ void Controller::State::dispatch(Index index, InstanceRecord& i) {
                                   .model = r.request.model,
                                   .prompt = r.request.prompt,
                                   .longest = r.request.max_output.value_or(unbounded),
+                                  .kept = r.kept,
                                   .kv = memory_at_start(r.request),
                                   .dispatched = now,
                                   .last_progress = now});

@@ -55,6 +55,7 @@ void Controller::State::refresh_engine(ModelId id) {
     const Tokens prompt{static_cast<std::int64_t>(m.mean_prompt())};
     i.relative_speed = seconds(request_work(*m.engine, prompt, m.output)) / seconds(request_work(load, prompt, m.output));
   }
+  if (!m.engine) refresh_absent_engine(m, id);
   refresh_capacity(m);
 }
 
@@ -74,6 +75,7 @@ std::int64_t Controller::State::overtaking_key(const RequestRecord& r, std::int6
     case Policy::sjf: return order_key;
     case Policy::edf:
     case Policy::edf_expire:
+    case Policy::greedy:
     case Policy::qlm: return order_key - r.arrived.time_since_epoch().count();
   }
   return 0;
@@ -86,6 +88,7 @@ Overtaking::Kind overtaking_kind(Policy policy) {
     case Policy::sjf: return Overtaking::Kind::by_rank;
     case Policy::edf:
     case Policy::edf_expire:
+    case Policy::greedy:
     case Policy::qlm: return Overtaking::Kind::by_time;
   }
   return Overtaking::Kind::nobody;
@@ -168,7 +171,8 @@ void Controller::State::saw_tokens(LedgerEntry& entry, Tokens so_far, bool ended
   ModelRecord& m = model(entry.model);
   InstanceRecord* i = instance(entry.instance);
   const auto cap = entry.longest < unbounded ? std::optional(entry.longest) : std::nullopt;
-  const LengthKey key{entry.model, entry.prompt, cap};
+  // What was generated before an eviction is prompt to the engine and output to the request.
+  const LengthKey key{entry.model, entry.prompt - entry.kept, cap};
   const bool began = entry.seen_running;
   const Tokens fresh = so_far - entry.seen;
   if (fresh.count < 0) return;
@@ -178,7 +182,7 @@ void Controller::State::saw_tokens(LedgerEntry& entry, Tokens so_far, bool ended
   }
   if (fresh.count > 0 || ended) {
     if (i) i->scale.generated(now, fresh);
-    lengths.observe(key, entry.seen, so_far, ended);
+    lengths.observe(key, entry.kept + entry.seen, entry.kept + so_far, ended);
     const auto from = static_cast<double>(so_far.count);
     const Duration until_now = work_of(m, entry.prompt, from);
     const Duration before = began ? work_of(m, entry.prompt, static_cast<double>(entry.seen.count)) : Duration{};
@@ -188,7 +192,7 @@ void Controller::State::saw_tokens(LedgerEntry& entry, Tokens so_far, bool ended
     m.pace.did(work);
     entry.seen = so_far;
     if (!ended) {
-      work_left(entry, work_of(m, entry.prompt, from + lengths.residual(key, so_far)) - until_now);
+      work_left(entry, work_of(m, entry.prompt, from + lengths.residual(key, entry.kept + so_far)) - until_now);
     }
   }
 }

@@ -27,7 +27,8 @@ void Controller::State::link_models(InstanceId id, const std::vector<ModelId>& f
 
 void Controller::State::availability_changed(ModelId id) {
   ModelRecord& m = model(id);
-  const bool served = std::ranges::any_of(m.instances, [&](InstanceId i) { return available(instances[i.index()]); });
+  const auto is_available = [&](InstanceId i) { return available(instances[i.index()]); };
+  const bool served = std::ranges::any_of(m.instances, is_available) || std::ranges::any_of(m.homes, is_available);
   if (served) {
     m.unserved_since = never;
   } else if (m.unserved_since == never) {
@@ -50,6 +51,7 @@ void Controller::State::on(const event::InstanceJoined& e) {
   i.description = e.instance;
   i.last_progress = now;
   i.busy_from = now;
+  describe_residency(i);
   i.governor.describe(i.description, configuration->dispatch);
   link_models(id, {}, i.description.models);
   if (ledger.account(id).first != Ledger::none) wake(i, now);  // it was here before, and something of then is open
@@ -60,7 +62,9 @@ void Controller::State::on(const event::InstanceChanged& e) {
   InstanceRecord* i = instance(e.instance.id);
   if (!i) return;
   const std::vector<ModelId> former = i->description.models;
+  forget_residency(*i);
   i->description = e.instance;
+  describe_residency(*i);
   i->governor.describe(i->description, configuration->dispatch);
   link_models(e.instance.id, former, i->description.models);
   serve(e.instance.id);
@@ -72,6 +76,7 @@ void Controller::State::on(const event::InstanceLeft& e) {
   abort_attempts(*i, action::AbortWhy::instance_down, false);
   i->present = false;
   instance_timers.clear(e.instance.value);
+  forget_residency(*i);
   const std::vector<ModelId> former = i->description.models;
   link_models(e.instance, former, {});
 }
@@ -99,12 +104,6 @@ void Controller::State::on(const event::Share& e) {
   wake(*i, e.until);
   serve(e.instance);
 }
-
-void Controller::State::on(const event::PlanReady& e) {
-  // No policy of this version plans; a plan that arrives all the same is late or stale, and dropped with a trace.
-  record({.decision = Decision::plan_dropped, .count = static_cast<std::int64_t>(e.plan.made_from.value)});
-}
-void Controller::State::on(const event::PlanFailed&) {}
 
 // -- breaker
 
@@ -158,6 +157,7 @@ void Controller::State::open_breaker(InstanceRecord& i, BreakerCause cause) {
   wake(i, i.retry_at);
   record({.decision = Decision::breaker_opened, .instance = i.description.id, .count = i.failures});
   for (ModelId m : i.description.models) availability_changed(m);
+  for (const HeldModel& h : i.description.holds) availability_changed(h.model);
 }
 
 void Controller::State::abort_attempts(InstanceRecord& i, action::AbortWhy why, bool streaming_too) {
@@ -214,6 +214,7 @@ void Controller::State::on(const event::ProbeAnswered& e) {
     i->retry_at = never;
     record({.decision = Decision::breaker_half_opened, .instance = e.instance});
     for (ModelId m : i->description.models) availability_changed(m);
+    for (const HeldModel& h : i->description.holds) availability_changed(h.model);
     serve(e.instance);
   } else if (reclaimed) {
     serve(e.instance);

@@ -27,6 +27,7 @@ struct LedgerEntry {
   bool streamed = true;     // its progress can be seen
   Tokens prompt{0};
   Tokens longest{0};        // output it may have
+  Tokens kept{0};           // of the prompt: generated before it was evicted
   Tokens kv{0};             // held, as far as it is known, and soon to be
   Tokens seen{0};           // of `generated`, what the estimates know
   bool seen_running = false;

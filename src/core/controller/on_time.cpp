@@ -37,8 +37,12 @@ void Controller::State::select_on_time() {
   for (std::size_t m = 0; m < models.size(); ++m) {
     const ModelId id{static_cast<std::uint32_t>(m)};
     refresh_estimates(id);
-    if (!models[m].engine || models[m].engines == 0) continue;
     if (!policy.gives_up) continue;
+    if (planned(id)) {
+      set_streams(id, elapsed);  // whom to give up is decided between models
+      continue;
+    }
+    if (!models[m].engine || models[m].engines == 0) continue;
     set_prices(id, elapsed);
     if (!models[m].queue.empty()) select_on_time(id);
   }

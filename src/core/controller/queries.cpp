@@ -111,26 +111,6 @@ std::optional<WaitEstimate> Controller::estimate(ModelId model) const {
   return s.estimate_last(model);
 }
 
-Snapshot Controller::snapshot(Instant now) {
-  State& s = *state_;
-  s.snapshot_version = SnapshotVersion{s.snapshot_version.value + 1};
-  Snapshot snapshot{.version = s.snapshot_version, .taken = now, .groups = {}, .instances = {}};
-  for (const QueueView& view : queues()) {
-    GroupSummary group{.model = view.model, .service_class = view.service_class, .requests = view.requests,
-                       .tokens = view.tokens};
-    snapshot.groups.push_back(group);
-  }
-  for (const InstanceRecord& i : s.instances) {
-    if (!i.present) continue;
-    snapshot.instances.push_back({.instance = i.description.id,
-                                  .in_flight = s.ledger.account(i.description.id).slots,
-                                  .limit = i.governor.limit(),
-                                  .available = s.available(i),
-                                  .models = i.description.models});
-  }
-  return snapshot;
-}
-
 bool Controller::drained() const { return state_->draining && state_->by_id.size() == 0; }
 
 std::uint64_t Controller::digest() const {

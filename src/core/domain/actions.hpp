@@ -19,7 +19,8 @@ struct Admitted { RequestId request; std::optional<WaitEstimate> wait; };
 // Answered by Ended, and then by SlotReleased.
 struct Dispatch { AttemptKey key; InstanceId instance; };
 
-enum class AbortWhy : std::uint8_t { cancelled, stalled, instance_down };
+// evicted: what was generated is kept by the shell, and goes on where the request is dispatched next.
+enum class AbortWhy : std::uint8_t { cancelled, stalled, instance_down, evicted };
 // No answer of its own: it hastens that attempt's Ended.
 struct Abort { AttemptKey key; InstanceId instance; AbortWhy why; };
 
@@ -41,6 +42,8 @@ struct ReleaseClaim { RequestId request; FencingToken token; };
 
 struct Probe { InstanceId instance; };                        // answered by ProbeAnswered
 struct StartPlanning { SnapshotVersion snapshot; };           // answered by PlanReady or PlanFailed
+// Nothing of ours runs there any more: what is there is put away and `to` brought in.
+struct Swap { InstanceId instance; ModelId to; };             // answered by Swapped
 
 // For the operator to know; no answer. An instance is given no work from here on (open), or is again (closed).
 struct BreakerChanged {
@@ -57,6 +60,7 @@ namespace qlm {
 
 using Action =
     std::variant<action::Admitted, action::Dispatch, action::Abort, action::Reject, action::Finish, action::Persist,
-                 action::Publish, action::ReleaseClaim, action::Probe, action::StartPlanning, action::BreakerChanged>;
+                 action::Publish, action::ReleaseClaim, action::Probe, action::StartPlanning, action::Swap,
+                 action::BreakerChanged>;
 
 }  // namespace qlm

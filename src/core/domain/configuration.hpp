@@ -14,8 +14,8 @@
 
 namespace qlm {
 
-enum class Policy : std::uint8_t { fcfs, priority, edf, edf_expire, sjf, qlm };
-inline constexpr std::array all_policies = {Policy::fcfs, Policy::priority, Policy::edf, Policy::edf_expire, Policy::sjf, Policy::qlm};
+enum class Policy : std::uint8_t { fcfs, priority, edf, edf_expire, sjf, greedy, qlm };
+inline constexpr std::array all_policies = {Policy::fcfs, Policy::priority, Policy::edf, Policy::edf_expire, Policy::sjf, Policy::greedy, Policy::qlm};
 
 // At most `amount` at once, refilled evenly over `per`.
 struct RateLimit {

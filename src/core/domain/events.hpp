@@ -63,6 +63,7 @@ struct InstanceLeft { InstanceId instance; };
 struct StatsRead { InstanceId instance; InstanceStats stats; };
 struct ProbeAnswered { InstanceId instance; bool healthy = false; std::string detail; };
 struct Share { InstanceId instance; int slots = 0; Instant until = never; };  // what this gateway may use of it
+struct Swapped { InstanceId instance; std::optional<ModelId> resident; };  // what is there now; another than was asked: it failed
 
 // -- planning and process
 struct PlanReady { Plan plan; };
@@ -80,7 +81,7 @@ using Event =
     std::variant<event::Arrived, event::Restored, event::Cancelled, event::Sent, event::FirstToken, event::Progress,
                  event::Ended, event::SlotReleased, event::Persisted, event::PersistFailed, event::Published,
                  event::PublishFailed, event::Claimed, event::LeaseLost, event::InstanceJoined, event::InstanceChanged,
-                 event::InstanceLeft, event::StatsRead, event::ProbeAnswered, event::Share, event::PlanReady,
+                 event::InstanceLeft, event::StatsRead, event::ProbeAnswered, event::Share, event::Swapped, event::PlanReady,
                  event::PlanFailed, event::ConfigurationChanged, event::DrainRequested, event::Tick>;
 
 // What an attempt that ended so was lost to; `asked`: why it was aborted, where it was. Nothing where it brought its client

@@ -31,6 +31,10 @@ enum class Decision : std::uint8_t {
   limit_raised,    // limit: in flight allowed from now on
   limit_lowered,
   plan_dropped,    // made from a snapshot that is too old
+  swap_decided,    // count: requests in flight that are drained first; model: what comes
+  swapped,         // model: what is there now
+  swap_failed,
+  evicted,         // count: tokens generated so far
 };
 
 struct ExplainRecord {
@@ -39,6 +43,7 @@ struct ExplainRecord {
   RequestId request{};                 // zero: not about one request
   TenantId tenant{};                   // whose request it is: only they may read this
   std::optional<InstanceId> instance;
+  std::optional<ModelId> model;        // of a swap
   Attempt attempt = no_attempt;
   Reason reason = Reason::none;
   Policy policy{};                     // the order in force

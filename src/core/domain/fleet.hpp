@@ -13,6 +13,16 @@
 
 namespace qlm {
 
+// A model that an instance may be given to serve, one at a time, and what the instance is while it does.
+struct HeldModel {
+  ModelId model;
+  std::optional<StepTimeModel> speed;
+  std::optional<int> slots;
+  std::optional<Tokens> kv_capacity;
+  Duration bring_in{};   // until it serves, once nothing else is there; what was learned is the controller's own
+  Duration put_away{};   // until it has left
+};
+
 // What an instance can do, as far as it was found out by probing or configured.
 struct InstanceDescription {
   InstanceId id;
@@ -23,6 +33,7 @@ struct InstanceDescription {
   std::optional<Tokens> kv_capacity;    // where the engine says
   std::optional<Tokens> context_length; // of one request
   std::optional<StepTimeModel> speed;   // how long its steps take, where a profile is known
+  std::vector<HeldModel> holds;         // not empty: it serves one of these at a time, `models` is the one that is there
   bool reports_waiting = false;         // its metrics tell queued requests: concurrency is found by raising load
   bool drops_queued = true;             // forgets a queued request whose client left; if not, nothing may queue there
 };

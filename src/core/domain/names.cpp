@@ -8,6 +8,7 @@ std::string_view name(Policy policy) {
     case Policy::priority: return "priority";
     case Policy::edf: return "edf";
     case Policy::edf_expire: return "edf-expire";
+    case Policy::greedy: return "greedy";
     case Policy::sjf: return "sjf";
     case Policy::qlm: return "qlm";
   }
@@ -82,6 +83,10 @@ std::string_view name(Decision decision) {
     case Decision::limit_raised: return "limit_raised";
     case Decision::limit_lowered: return "limit_lowered";
     case Decision::plan_dropped: return "plan_dropped";
+    case Decision::swap_decided: return "swap_decided";
+    case Decision::swapped: return "swapped";
+    case Decision::swap_failed: return "swap_failed";
+    case Decision::evicted: return "evicted";
   }
   return "unknown";
 }

@@ -25,7 +25,8 @@ constexpr StepTimeModel separate(double prefill_base, double per_prefill, double
 
 constexpr Tokens mistral{32'768}, llama2{4'096}, llama31{131'072};
 constexpr std::string_view composed = "composed from kernel timings", measured = "measured step times",
-                           end_to_end = "measured end to end", scaled = "scaled from a10-24/llama-2-7b@2024";
+                           end_to_end = "measured end to end", scaled = "scaled from a10-24/llama-2-7b@2024",
+                           scaled_a100 = "scaled from a100-80/llama-2-7b@2024";
 
 // Where they come from: composed rows sum kernel timings of NVIDIA's aiconfigurator (vLLM 0.14); measured
 // steps are those of the Aegaeon artifact (vLLM 0.4 to 0.6, eager; Mistral-7B by its twin in shape
@@ -43,6 +44,8 @@ constexpr EngineProfile profiles[] = {
     {"a100-80", "llama-2-7b", 2026, composed, knee(6.52, 0.05073, 90, 0.01736, 3.366e-4, 2.869e-6),
      Tokens{117'912}, llama2},
     {"a100-80", "llama-3.1-8b", 2026, composed, knee(7.989, 0.05271, 70, 0.00353, 7.798e-5, 2.791e-6),
+     Tokens{451'965}, llama31},
+    {"a100-80", "llama-3.1-8b", 2024, scaled_a100, separate(8.65, 0.07996, 1.464e-6, 13.98, 0.1601, 8.525e-5),
      Tokens{451'965}, llama31},
     {"a100-80", "mistral-7b", 2024, measured, separate(9.316, 0.06109, 9.882e-7, 12.61, 0.1226, 2.744e-4),
      Tokens{464'019}, mistral},

@@ -27,7 +27,9 @@ PolicyTraits traits(Policy policy) {
     case Policy::edf: return {};
     case Policy::edf_expire:
     case Policy::sjf: return {.late_last = true};
-    case Policy::qlm: return {.late_last = true, .gives_up = true, .gathers = true, .groups_by_size = true};
+    case Policy::greedy: return {.late_last = true, .swaps_for_on_time = true};
+    case Policy::qlm:
+      return {.late_last = true, .gives_up = true, .gathers = true, .plans = true, .swaps_for_on_time = true, .groups_by_size = true};
   }
   return {};
 }
@@ -37,7 +39,8 @@ std::int64_t order_key(Policy policy, const OrderFacts& facts) {
     case Policy::fcfs: return 0;  // arrival alone
     case Policy::priority: return -static_cast<std::int64_t>(std::clamp(facts.class_value, -1e9, 1e9) * 1e6);
     case Policy::edf:
-    case Policy::edf_expire: return facts.deadline.time_since_epoch().count();
+    case Policy::edf_expire:
+    case Policy::greedy: return facts.deadline.time_since_epoch().count();
     case Policy::sjf: return facts.work.count();
     case Policy::qlm: return facts.latest_start.time_since_epoch().count();
   }

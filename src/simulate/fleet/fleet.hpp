@@ -30,11 +30,20 @@ struct Arrival {
   Slo slo;                           // what it asks for; the class's where it states none
 };
 
+// One of the models an instance serves by turns.
+struct HeldModelSpec {
+  ModelId model;
+  StepTimeModel step;
+  EngineLimits limits;
+  Duration bring_in{}, put_away{};
+};
+
 struct InstanceSpec {
   std::string name;
   StepTimeModel step;
   EngineLimits limits;
-  std::vector<ModelId> models;
+  std::vector<ModelId> models;       // served at any time
+  std::vector<HeldModelSpec> holds;  // not empty: one of these at a time, the first at the beginning, instead of the three above
 };
 
 // From then on an instance's steps take so many times what its profile, which the controller knows, says.
@@ -50,6 +59,7 @@ struct FleetSpec {
   bool tells_slots = true;               // false: the controller finds concurrency by the waiting gauge, as with vLLM
   Duration stats_interval = 2s;
   Duration progress_interval = 1s;       // between two reports of a stream's tokens
+  std::int64_t planning_rollouts = 50;   // of one plan: what it may cost
   std::vector<SpeedChange> changes;      // in order
   std::optional<Duration> stop_at;       // what is unfinished then has not been served; otherwise drained
 };
@@ -62,6 +72,8 @@ struct FleetResult {
   Duration busy{};                              // of all instances
   Tokens prefilled{0}, generated{0};            // computed by all engines, recomputed tokens again
   std::int64_t preemptions = 0;
+  std::int64_t swaps = 0, evictions = 0, plans = 0;
+  Duration swapping{}, draining{};              // of all instances
   std::int64_t events = 0;                      // fed to the controller
   std::string broken_invariant;                 // empty, unless check_every was given and found one
 };

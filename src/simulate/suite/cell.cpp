@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "simulate/bounds/ceiling.hpp"
+#include "simulate/bounds/steady.hpp"
 
 namespace qlm::suite {
 
@@ -64,9 +65,39 @@ namespace {
 bool alike(const fleet::InstanceSpec& a, const fleet::InstanceSpec& b) {
   const auto facts = [](const fleet::InstanceSpec& i) {
     return std::tuple(i.step.kind, i.step.base_ms, i.step.decode_base_ms, i.step.per_prefill_token_ms, i.step.per_sequence_ms,
-                      i.step.per_context_token_ms, i.limits.kv_tokens, i.limits.max_num_seqs, i.models);
+                      i.step.per_context_token_ms, i.limits.kv_tokens, i.limits.max_num_seqs, i.models, i.holds.size());
   };
-  return facts(a) == facts(b);
+  const auto held = [](const fleet::HeldModelSpec& x, const fleet::HeldModelSpec& y) {
+    return x.model == y.model && x.step.base_ms == y.step.base_ms && x.limits.kv_tokens == y.limits.kv_tokens;
+  };
+  return facts(a) == facts(b) && std::ranges::is_permutation(a.holds, b.holds, held);
+}
+
+constexpr Duration settling = 900s, running_out = 600s;
+
+// What several models that take turns leave each other in the long run.
+std::optional<double> steady_ceiling_of(const Case& of, const std::vector<fleet::Arrival>& arrivals) {
+  if (std::ranges::all_of(of.instances, [](const fleet::InstanceSpec& i) { return i.holds.empty(); }) || arrivals.empty()) return std::nullopt;
+  std::vector<std::vector<workload::Lengths>> lengths(of.models.size());
+  std::vector<double> counts(of.models.size());
+  for (const fleet::Arrival& a : arrivals) {
+    lengths[a.model.index()].push_back({a.prompt, a.output});
+    counts[a.model.index()] += 1;
+  }
+  std::vector<bounds::MultiModelInstance> instances;
+  for (const fleet::InstanceSpec& spec : of.instances) {
+    bounds::MultiModelInstance i;
+    i.work.resize(of.models.size());
+    i.setup.resize(of.models.size());
+    for (const ModelId m : spec.models) i.work[m.index()] = bounds::mean_work({spec.step, spec.limits}, lengths[m.index()]);
+    for (const fleet::HeldModelSpec& h : spec.holds) {
+      i.work[h.model.index()] = bounds::mean_work({h.step, h.limits}, lengths[h.model.index()]);
+      i.setup[h.model.index()] = h.bring_in;
+    }
+    if (!spec.holds.empty()) i.loaded = spec.holds.front().model;
+    instances.push_back(std::move(i));
+  }
+  return bounds::steady_ceiling(counts, instances, arrivals.back().at);
 }
 
 }  // namespace
@@ -88,10 +119,11 @@ Limits limits_of(const Case& of, const std::vector<fleet::Arrival>& arrivals) {
     } else {
       kinds.push_back({1, std::vector<std::optional<bounds::EngineSpec>>(of.models.size())});
       for (const ModelId m : i.models) kinds.back().models[m.index()] = bounds::EngineSpec{i.step, i.limits};
+      for (const fleet::HeldModelSpec& h : i.holds) kinds.back().models[h.model.index()] = bounds::EngineSpec{h.step, h.limits};
     }
     last = &i;
   }
-  Limits limits{bounds::bound(requests, kinds), std::nullopt};
+  Limits limits{bounds::bound(requests, kinds), std::nullopt, steady_ceiling_of(of, arrivals)};
   if (kinds.size() == 1 && of.models.size() == 1) {
     limits.ceiling = std::min(limits.bound, bounds::ceiling(requests, bounds::OutputLengths(lengths), *kinds[0].models[0], kinds[0].count));
   }
@@ -113,11 +145,14 @@ double Figures::worst_class() const {
 Figures figures(const Case& of, const fleet::FleetResult& result) {
   Figures f;
   for (const ServiceClass& c : of.classes) f.classes[c.name];
+  const Duration last = result.requests.empty() ? Duration{} : result.requests.back().arrival;
   double value_offered = 0, value_on_time = 0, tokens = 0, useful = 0;
   for (const report::RequestRecord& r : result.requests) {
     const ServiceClass& c = of.classes[r.slo_class];
     const bool on_time = counts_as_on_time(r, c);
-    for (Attainment* a : {&f.all, &f.classes[c.name]}) {
+    const bool in_window = r.arrival >= settling && r.arrival <= last - running_out;
+    for (Attainment* a : {&f.all, &f.classes[c.name], &f.steady}) {
+      if (a == &f.steady && !in_window) continue;
       ++a->offered;
       a->on_time += on_time ? 1 : 0;
     }
@@ -132,7 +167,11 @@ Figures figures(const Case& of, const fleet::FleetResult& result) {
   f.throughput_tokens_per_s = tokens / lasted;
   f.useful_tokens_per_s = useful / lasted;
   f.busy_share = seconds(result.busy) / (lasted * static_cast<double>(std::max<std::size_t>(1, of.instances.size())));
+  f.swaps = result.swaps;
+  f.evictions = result.evictions;
   f.preemptions = result.preemptions;
+  f.swapping_share = seconds(result.swapping) / (lasted * static_cast<double>(std::max<std::size_t>(1, of.instances.size())));
+  f.draining_share = seconds(result.draining) / (lasted * static_cast<double>(std::max<std::size_t>(1, of.instances.size())));
   f.digest = result.digest;
   return f;
 }

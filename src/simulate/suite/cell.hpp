@@ -27,6 +27,7 @@ struct Case {
   std::size_t default_class = 0;     // of a request whose trace names none
   std::vector<std::string> models;
   std::vector<fleet::InstanceSpec> instances;
+  std::int64_t backlog = 0;          // of the capacity measurement, where it must hold more than the suite says
   // What arrives in `duration` at a mean rate, all streams together.
   std::function<workload::Trace(double per_second, Duration duration, std::uint64_t seed)> arrivals;
 };
@@ -63,11 +64,13 @@ struct Attainment {
 struct Figures {
   Attainment all;
   std::map<std::string, Attainment> classes;
+  Attainment steady;                   // of arrivals from 900 s after the first to 600 s before the last, where there are any
   double value_attainment = 0;         // value on time over value offered
   double throughput_tokens_per_s = 0;  // generated, of completed requests, until the last was done
   double useful_tokens_per_s = 0;      // of those on time
   double busy_share = 0;               // of the instances' time, until the last was done
   std::int64_t swaps = 0, evictions = 0, preemptions = 0;
+  double swapping_share = 0, draining_share = 0;  // of the instances' time
   Duration largest_wait{};             // of a request that was started
   std::uint64_t digest = 0;
   double worst_class() const;
@@ -79,6 +82,7 @@ inline constexpr Duration served_tpot = 200ms;
 struct Limits {
   double bound = 1;
   std::optional<double> ceiling;
+  std::optional<double> steady_ceiling;  // several models that take turns: of the arrivals that Figures::steady counts
 };
 Limits limits_of(const Case& of, const std::vector<fleet::Arrival>& arrivals);
 

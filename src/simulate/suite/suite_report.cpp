@@ -29,11 +29,12 @@ std::string figures_json(const Figures& f) {
                            a.offered, a.share());
   }
   return fmt::format(
-      R"({{"offered":{},"attainment":{:.6f},"value_attainment":{:.6f},"worst_class_attainment":{:.6f},"classes":{{{}}},)"
+      R"({{"offered":{},"attainment":{:.6f},"value_attainment":{:.6f},"worst_class_attainment":{:.6f},"steady_attainment":{},"classes":{{{}}},)"
       R"("throughput_tokens_per_s":{:.2f},"useful_tokens_per_s":{:.2f},"swaps":{},"evictions":{},"preemptions":{},"busy_share":{:.6f},)"
-      R"("largest_wait_s":{:.3f},"digest":"{:016x}"}})",
-      f.all.offered, f.all.share(), f.value_attainment, f.worst_class(), classes, f.throughput_tokens_per_s, f.useful_tokens_per_s,
-      f.swaps, f.evictions, f.preemptions, f.busy_share, seconds(f.largest_wait), f.digest);
+      R"("swapping_share":{:.6f},"draining_share":{:.6f},"largest_wait_s":{:.3f},"digest":"{:016x}"}})",
+      f.all.offered, f.all.share(), f.value_attainment, f.worst_class(),
+      f.steady.offered > 0 ? fmt::format("{:.6f}", f.steady.share()) : "null", classes, f.throughput_tokens_per_s, f.useful_tokens_per_s,
+      f.swaps, f.evictions, f.preemptions, f.busy_share, f.swapping_share, f.draining_share, seconds(f.largest_wait), f.digest);
 }
 
 struct Estimate {
@@ -95,8 +96,9 @@ std::string to_json(const std::string& suite_name, const std::vector<CellResult>
     for (std::size_t p = 0; p < cell.policies.size(); ++p) {
       out += fmt::format("{}{}:{}", p == 0 ? "" : ",", report::json_quoted(name(cell.policies[p].first)), figures_json(cell.policies[p].second));
     }
-    out += fmt::format("}},\"bound\":{{\"attainment\":{:.6f}}},\"ceiling\":{{\"attainment\":{}}}", cell.limits.bound,
-                       cell.limits.ceiling ? fmt::format("{:.6f}", *cell.limits.ceiling) : "null");
+    const auto limit = [](const std::optional<double>& l) { return l ? fmt::format("{:.6f}", *l) : "null"; };
+    out += fmt::format("}},\"bound\":{{\"attainment\":{:.6f}}},\"ceiling\":{{\"attainment\":{}}},\"steady_ceiling\":{{\"attainment\":{}}}",
+                       cell.limits.bound, limit(cell.limits.ceiling), limit(cell.limits.steady_ceiling));
     out += fmt::format(",\"digest\":\"{:016x}\"}}", digest_of(cell));
   }
   return out + "\n]}\n";
@@ -106,9 +108,10 @@ std::string to_table(const std::vector<CellResult>& cells) {
   std::string out =
       "On time: % of all offered requests completed with TTFT within their class's and a mean gap of at most 200 ms (or the class's TPOT);\n"
       "no scheduler passes the bound, and none that does not see output lengths beforehand the ceiling, on average.\n"
+      "Steady: of arrivals from 900 s after the first to 600 s before the last; several models taking turns leave each other its ceiling.\n"
       "± half the 95 % confidence interval over seeds. Useful: output tokens a second of requests on time.\n\n";
-  out += fmt::format("{:<30} {:>5}  {:<13} {:>12} {:>12} {:>12} {:>10} {:>7} {:>7} {:>7}\n", "case", "load", "policy", "on time", "by value",
-                     "worst class", "useful t/s", "busy", "swaps", "evicted");
+  out += fmt::format("{:<30} {:>5}  {:<13} {:>12} {:>12} {:>12} {:>7} {:>10} {:>7} {:>7} {:>7}\n", "case", "load", "policy", "on time", "by value",
+                     "worst class", "steady", "useful t/s", "busy", "swaps", "evicted");
   std::string losing;
   bool compared = false;  // qlm with others
   for (const Point& point : points(cells)) {
@@ -124,10 +127,11 @@ std::string to_table(const std::vector<CellResult>& cells) {
         best = by_value.mean;
         best_name = name(policy);
       }
-      out += fmt::format("{:<30} {:>5}  {:<13} {:>12} {:>12} {:>12} {:>10.0f} {:>6.1f}% {:>7.0f} {:>7.0f}\n", p == 0 ? point.name : "",
+      out += fmt::format("{:<30} {:>5}  {:<13} {:>12} {:>12} {:>12} {:>7.1f} {:>10.0f} {:>6.1f}% {:>7.0f} {:>7.0f}\n", p == 0 ? point.name : "",
                          p == 0 ? fmt::format("{:.3g}", point.load) : "", name(policy),
                          shown(over_seeds(point, p, [](const Figures& f) { return f.all.share(); })), shown(by_value),
                          shown(over_seeds(point, p, [](const Figures& f) { return f.worst_class(); })),
+                         100 * over_seeds(point, p, [](const Figures& f) { return f.steady.share(); }).mean,
                          over_seeds(point, p, [](const Figures& f) { return f.useful_tokens_per_s; }).mean,
                          100 * over_seeds(point, p, [](const Figures& f) { return f.busy_share; }).mean,
                          over_seeds(point, p, [](const Figures& f) { return static_cast<double>(f.swaps); }).mean,
@@ -140,6 +144,10 @@ std::string to_table(const std::vector<CellResult>& cells) {
     };
     if (point.seeds.front()->limits.ceiling) {
       out += fmt::format("{:<30} {:>5}  {:<13} {:>12}\n", "", "", "(ceiling)", limit([](const Limits& l) { return l.ceiling.value_or(1); }));
+    }
+    if (point.seeds.front()->limits.steady_ceiling) {
+      out += fmt::format("{:<30} {:>5}  {:<13} {:>12} {:>12} {:>12} {:>7}\n", "", "", "(steady ceiling)", "", "", "",
+                         limit([](const Limits& l) { return l.steady_ceiling.value_or(1); }));
     }
     out += fmt::format("{:<30} {:>5}  {:<13} {:>12}\n", "", "", "(bound)", limit([](const Limits& l) { return l.bound; }));
     compared = compared || (ours >= 0 && policies.size() > 1);

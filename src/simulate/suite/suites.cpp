@@ -1,4 +1,6 @@
-// The suites, after `The evaluation` in docs/scheduling.md: W_A, W_C (one model, one GPU).
+// The suites (docs/scheduling.md): W_A, W_C (one model, one GPU), W_B and heterogeneous (several models taking turns).
+#include <fmt/format.h>
+
 #include <array>
 
 #include "core/enginemodel/profiles.hpp"
@@ -47,22 +49,109 @@ std::vector<Case> one_model_cases(Duration batch_2) {
   return cases;
 }
 
-const std::vector<Policy> all_policies = {Policy::fcfs, Policy::edf, Policy::edf_expire, Policy::sjf, Policy::qlm};
+// -- several models, fewer GPUs
+
+struct ServedModel {
+  const char* name;
+  const char* weights_of;  // the model whose profile it follows
+  double popularity = 1;
+};
+struct Gpu {
+  const char* name;
+  int era;
+};
+
+// Gigabytes in bf16.
+double weights_gb(std::string_view model) { return model == "vicuna-13b" ? 26.0 : model == "llama-3.1-8b" ? 16.1 : 14.5; }
+
+// How models come and go: from the host's memory at a link's speed and back; or from a fast disk with the engine started
+// anew; or as the paper's own stack did it in 2024.
+struct Swapping {
+  const char* name;
+  Duration (*bring_in)(double gb);
+  Duration (*put_away)(double gb);
+};
+constexpr double link_gb_a_second = 21, disk_gb_a_second = 3.4;
+const Swapping warm = {"warm", [](double gb) { return duration_from_seconds(gb / link_gb_a_second + 0.3); },
+                       [](double gb) { return duration_from_seconds(gb / link_gb_a_second); }};
+const Swapping nvme = {"nvme", [](double gb) { return duration_from_seconds(gb / disk_gb_a_second + 18); }, [](double) { return Duration{}; }};
+const Swapping cold2024 = {"cold2024", [](double) { return Duration{80s}; }, [](double) { return Duration{}; }};
+
+Case several_models(std::string_view name, std::string_view recipe, const std::vector<ServedModel>& models, const std::vector<Gpu>& gpus,
+                    const Swapping& swapping, Duration batch_2) {
+  Case made;
+  made.name = fmt::format("{}/{}", name, swapping.name);
+  made.classes = three_classes(batch_2);
+  made.backlog = 150'000;
+  std::vector<workload::WeightedModel> weighted;
+  for (const ServedModel& m : models) {
+    made.models.emplace_back(m.name);
+    weighted.push_back({m.name, m.popularity});
+  }
+  for (std::size_t g = 0; g < gpus.size(); ++g) {
+    fleet::InstanceSpec gpu;
+    gpu.name = fmt::format("gpu{}-{}", g, gpus[g].name);
+    // Each begins with another model, the most urgent first.
+    for (std::size_t k = 0; k < models.size(); ++k) {
+      const std::size_t m = (k + g) % models.size();
+      const auto profile = find_profile(fmt::format("{}/{}@{}", gpus[g].name, models[m].weights_of, gpus[g].era));
+      if (!profile) continue;  // does not fit
+      const double gb = weights_gb(models[m].weights_of);
+      gpu.holds.push_back({ModelId{static_cast<std::uint32_t>(m)}, profile->step, limits_of(*profile), swapping.bring_in(gb), swapping.put_away(gb)});
+    }
+    made.instances.push_back(std::move(gpu));
+  }
+  made.arrivals = [recipe, weighted](double per_second, Duration duration, std::uint64_t seed) {
+    return workload::generate(workload::recipe(recipe, {weighted, per_second, 0}).value(), duration, seed);
+  };
+  return made;
+}
+
+const std::vector<ServedModel> four = {{"mistral-a", "mistral-7b"}, {"mistral-b", "mistral-7b"}, {"vicuna", "vicuna-13b"}, {"llama", "llama-3.1-8b"}};
+// Popularity after a production fleet's; classes alternate with it.
+const std::vector<ServedModel> six = {{"mistral-a", "mistral-7b", 31}, {"llama-a", "llama-3.1-8b", 9}, {"vicuna-b", "vicuna-13b", 8},
+                                      {"vicuna-a", "vicuna-13b", 15},  {"mistral-b", "mistral-7b", 8}, {"llama-b", "llama-3.1-8b", 8}};
+const std::vector<Gpu> two_a100 = {{"a100-80", 2026}, {"a100-80", 2026}};
+const std::vector<Gpu> three_a100 = {{"a100-80", 2026}, {"a100-80", 2026}, {"a100-80", 2026}};
+const std::vector<Gpu> mixed_gpus = {{"a100-80", 2024}, {"a100-80", 2024}, {"a10-24", 2024}, {"a10-24", 2024}};
+
+std::vector<Case> several_models_cases(Duration batch_2, std::initializer_list<const Swapping*> presets) {
+  std::vector<Case> cases;
+  for (const Swapping* swapping : presets) {
+    for (const char* recipe : {"w_b", "w_b_dumps", "w_b_interactive"}) {
+      cases.push_back(several_models(fmt::format("{}/four", recipe), recipe, four, two_a100, *swapping, batch_2));
+      cases.push_back(several_models(fmt::format("{}/six", recipe), recipe, six, three_a100, *swapping, batch_2));
+      const std::string heterogeneous = "heterogeneous" + std::string(recipe).substr(3);
+      cases.push_back(several_models(heterogeneous, recipe, four, mixed_gpus, *swapping, batch_2));
+    }
+  }
+  return cases;
+}
+
+std::vector<Case> all_cases(Duration batch_2, std::initializer_list<const Swapping*> presets) {
+  std::vector<Case> cases = one_model_cases(batch_2);
+  for (Case& c : several_models_cases(batch_2, presets)) cases.push_back(std::move(c));
+  return cases;
+}
+
+const std::vector<Policy> all_policies = {Policy::fcfs, Policy::edf, Policy::edf_expire, Policy::sjf, Policy::greedy, Policy::qlm};
 const std::vector<double> load_grid = {0.5, 0.8, 0.95, 1.1, 1.2, 1.5};
 
 Suite smoke() {
   Suite s{.name = "smoke", .loads = {0.8, 1.2, 1.5}};
-  s.cases = {one_model("w_a", "a100-80/mistral-7b@2026", 600s), one_model("w_c", "a100-80/vicuna-13b@2024", 600s)};
+  s.cases = {one_model("w_a", "a100-80/mistral-7b@2026", 600s), one_model("w_c", "a100-80/vicuna-13b@2024", 600s),
+             several_models("w_b/four", "w_b", four, two_a100, warm, 600s)};
   s.seeds = 1;
   s.duration = 3600s;
   s.backlog = 10'000;
+  s.cases.back().backlog = 30'000;
   s.policies = all_policies;
   return s;
 }
 
 Suite paper() {
   Suite s{.name = "paper",
-          .cases = one_model_cases(3600s), .loads = load_grid};
+          .cases = all_cases(3600s, {&warm, &nvme, &cold2024}), .loads = load_grid};
   s.requests = 3'500;
   s.policies = all_policies;
   return s;
@@ -70,7 +159,7 @@ Suite paper() {
 
 Suite steady() {
   Suite s{.name = "steady",
-          .cases = one_model_cases(600s), .loads = load_grid};
+          .cases = all_cases(600s, {&warm, &nvme}), .loads = load_grid};
   s.duration = 10'800s;
   s.policies = all_policies;
   return s;

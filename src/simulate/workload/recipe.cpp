@@ -79,13 +79,28 @@ std::vector<Stream> three_classes(const RecipeParameters& p, double per_second) 
 
 std::vector<Stream> w_a(const RecipeParameters& p) { return three_classes(p, p.per_second); }
 
-std::vector<Stream> w_b(const RecipeParameters& p) {
-  const auto half = static_cast<std::ptrdiff_t>((p.models.size() + 1) / 2);
-  const std::vector<WeightedModel> urgent(p.models.begin(), p.models.begin() + half);
-  const std::vector<WeightedModel> patient(p.models.begin() + (p.models.size() > 1 ? half : 0), p.models.end());
-  return {stream("batch-1", urgent, "sharegpt", Renewal{p.per_second / 2}),
-          stream("batch-2", patient, "sharegpt", Renewal{p.per_second / 2})};
+// A stream for each model, of its weight's part of the rate: batch-1 for the first half of them, batch-2 for the others.
+// `interactive` of the requests are interactive instead; batch-2 comes evenly, or as dumps.
+std::vector<Stream> by_model(const RecipeParameters& p, double interactive, std::optional<Duration> dumps) {
+  double weights = 0;
+  for (const WeightedModel& m : p.models) weights += m.weight;
+  const std::size_t half = (p.models.size() + 1) / 2;
+  std::vector<Stream> streams;
+  for (std::size_t i = 0; i < p.models.size(); ++i) {
+    const double rate = p.per_second * p.models[i].weight / weights;
+    const bool urgent = i < half;
+    Arrivals arrivals = Renewal{rate * (1 - interactive)};
+    // Dumps of different models come at different times.
+    if (dumps && !urgent) arrivals = Dumps{std::max(1, static_cast<int>(rate * seconds(*dumps) + 0.5)), *dumps, *dumps / static_cast<std::int64_t>(p.models.size()) * static_cast<std::int64_t>(i - half)};
+    streams.push_back(stream(urgent ? "batch-1" : "batch-2", {p.models[i]}, "sharegpt", arrivals));
+    if (interactive > 0) streams.push_back(stream("interactive", {p.models[i]}, "sharegpt", Renewal{rate * interactive}));
+  }
+  return streams;
 }
+
+std::vector<Stream> w_b(const RecipeParameters& p) { return by_model(p, 0, std::nullopt); }
+std::vector<Stream> w_b_dumps(const RecipeParameters& p) { return by_model(p, 0, 300s); }
+std::vector<Stream> w_b_interactive(const RecipeParameters& p) { return by_model(p, 0.25, std::nullopt); }
 
 std::vector<Stream> w_c(const RecipeParameters& p) {
   auto streams = three_classes(p, p.per_second * (1 - p.mega_share));
@@ -119,7 +134,9 @@ struct Recipe {
 constexpr Recipe recipes[] = {
     {{"single", "one class, interactive: ShareGPT lengths, Poisson arrivals"}, single},
     {{"w_a", "three classes, a third each: ShareGPT lengths, Poisson arrivals"}, w_a},
-    {{"w_b", "batch-1 over the first half of the models, batch-2 over the others"}, w_b},
+    {{"w_b", "batch-1 for the first half of the models, batch-2 for the others; weights count"}, w_b},
+    {{"w_b_dumps", "w_b with batch-2 in dumps, one every 300 s for each model"}, w_b_dumps},
+    {{"w_b_interactive", "w_b with a quarter of the requests interactive"}, w_b_interactive},
     {{"w_c", "w_a with a share of mega prompts of 3,000 to 4,000 tokens"}, w_c},
     {{"demo", "interactive requests, dumps of batch ones, and a few prompts of 24,000 tokens"}, demo},
     {{"hol", "one prompt of 30,000 tokens before fifty short ones, repeated"}, hol},

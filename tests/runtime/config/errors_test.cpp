@@ -75,7 +75,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"Later", "pools: []\ntls: {}\n" + engine,
              "qlm.yaml:1:8: pools: not in this version (hosts that swap models)\n"
              "qlm.yaml:2:6: tls: not in this version (TLS for clients)\n"},
-        Case{"LaterPolicy", "policy: qlm-lp\n" + engine, "qlm.yaml:1:9: policy: 'qlm-lp' is not in this version; expected fcfs, priority, edf, edf-expire, sjf or qlm\n"},
+        Case{"LaterPolicy", "policy: qlm-lp\n" + engine, "qlm.yaml:1:9: policy: 'qlm-lp' is not in this version; expected fcfs, priority, edf, edf-expire, sjf, greedy or qlm\n"},
         Case{"LaterKeyOfAClass", "classes: {a: {durable: true}}\n" + engine,
              "qlm.yaml:1:24: classes.a.durable: not in this version (accepted only once it is on disk)\n"}),
     case_name);
@@ -128,7 +128,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"NameTwice", "tenants: {anonymous: {allow: [standard, standard]}}\n" + engine,
              "qlm.yaml:1:41: tenants.anonymous.allow[1]: 'standard' a second time\n"},
         Case{"LongValue", "policy: " + std::string(100, 'x') + "\n" + engine,
-             "qlm.yaml:1:9: policy: found '" + std::string(60, 'x') + "...', expected fcfs, priority, edf, edf-expire, sjf or qlm\n"}),
+             "qlm.yaml:1:9: policy: found '" + std::string(60, 'x') + "...', expected fcfs, priority, edf, edf-expire, sjf, greedy or qlm\n"}),
     case_name);
 
 INSTANTIATE_TEST_SUITE_P(
@@ -203,7 +203,7 @@ TEST(Mistakes, AreAllToldAtOnceInTheFilesOrder) {
             "default_class, tenants, models, instances, policy or log\n"
             "qlm.yaml:4:13: classes.a.ttft: found '5', expected a duration such as 250ms, 2s, 5min or 1h; did you mean '5s'?\n"
             "qlm.yaml:4:22: classes.a.tpot: found 'x', expected a duration such as 250ms, 2s, 5min or 1h\n"
-            "qlm.yaml:5:9: policy: 'shepherd' is not in this version; expected fcfs, priority, edf, edf-expire, sjf or qlm\n");
+            "qlm.yaml:5:9: policy: 'shepherd' is not in this version; expected fcfs, priority, edf, edf-expire, sjf, greedy or qlm\n");
 }
 
 TEST(Mistakes, ThatOthersFindStandAmongTheRest) {

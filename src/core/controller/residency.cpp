@@ -1,0 +1,364 @@
+// Which model is served where, of instances that hold several: when one is left and for which, its drain and the eviction
+// of what would drain too long, the swap, and plans, their asking and their carrying out. What a rule or a plan says comes
+// from core/plan; here it is put into practice.
+#include <algorithm>
+#include <utility>
+
+#include "core/controller/state.hpp"
+#include "core/plan/swap_rule.hpp"
+
+namespace qlm {
+namespace {
+
+constexpr Duration look_interval = 500ms;
+constexpr Duration plan_interval = 2s;
+constexpr Duration plan_stale = 10s;       // a plan so old is not followed any more
+constexpr Duration answer_patience = 30s;  // for a plan
+constexpr Duration after_failure = 10s;    // before a swap that failed is tried again
+constexpr double evicted_share = 0.1;      // of the slots: the rest of a drain that is evicted instead
+constexpr double overload = 0.03;          // of recent arrivals that become late: from there on plans are followed
+constexpr double overload_over = 0.003;     // below it the rule serves again
+constexpr Duration remembered = 300s;      // of arrivals, to tell that
+constexpr Duration stream_window = 300s;   // of arrivals, to foretell those to come
+constexpr int cells_a_group = 48;
+constexpr double learning = 0.25;          // of the newest drain or swap
+constexpr double typical_drain = 2.5;      // residences, before one was seen
+
+}  // namespace
+
+// -- what an instance holds
+
+void Controller::State::describe_residency(InstanceRecord& i) {
+  InstanceDescription& d = i.description;
+  if (d.holds.empty()) return;
+  ++holders;
+  for (const HeldModel& held : d.holds) {
+    std::vector<InstanceId>& homes = model(held.model).homes;
+    const auto place = std::ranges::lower_bound(homes, d.id);
+    if (place == homes.end() || *place != d.id) homes.insert(place, d.id);
+  }
+  i.residency = {};
+  i.residency.came = now;
+  be(i, d.models.empty() ? std::nullopt : std::optional(d.models.front()));
+  for (const HeldModel& held : d.holds) {
+    availability_changed(held.model);
+    refresh_engine(held.model);
+  }
+}
+
+void Controller::State::forget_residency(InstanceRecord& i) {
+  if (i.description.holds.empty()) return;
+  --holders;
+  for (const HeldModel& held : i.description.holds) std::erase(model(held.model).homes, i.description.id);
+  for (const HeldModel& held : i.description.holds) availability_changed(held.model);
+  i.residency = {};
+}
+
+// The description becomes that of an instance with that model alone.
+void Controller::State::be(InstanceRecord& i, std::optional<ModelId> resident) {
+  InstanceDescription& d = i.description;
+  i.residency.resident.reset();
+  d.models.clear();
+  const auto held = std::ranges::find_if(d.holds, [&](const HeldModel& h) { return h.model == resident; });
+  if (held == d.holds.end()) return;
+  i.residency.resident = resident;
+  d.models = {held->model};
+  d.speed = held->speed;
+  d.slots = held->slots;
+  d.kv_capacity = held->kv_capacity;
+}
+
+Duration Controller::State::setup_time(const InstanceRecord& i, ModelId to) const {
+  Duration described{};
+  for (const HeldModel& held : i.description.holds) {
+    if (held.model == to) described += held.bring_in;
+    if (held.model == i.residency.resident) described += held.put_away;
+  }
+  return duration_from_seconds(i.residency.setup_scale * seconds(described));
+}
+
+std::vector<ResidentSummary> Controller::State::residents(const InstanceRecord& i) const {
+  std::vector<ResidentSummary> all;
+  for (const HeldModel& held : i.description.holds) {
+    const ModelRecord& m = models[held.model.index()];
+    const double scale = i.residency.setup_scale;
+    ResidentSummary r{.model = held.model,
+                      .drain = m.drain,
+                      .put_away = duration_from_seconds(scale * seconds(held.put_away)),
+                      .bring_in = duration_from_seconds(scale * seconds(held.bring_in))};
+    if (held.speed) {
+      const double kv = held.kv_capacity ? static_cast<double>(held.kv_capacity->count) : 0;
+      const EngineLoad load = full_load(*held.speed, held.slots.value_or(i.governor.limit()), kv, m.mean_prompt(), m.mean_output());
+      const double work = seconds(request_work(load, Tokens{static_cast<std::int64_t>(m.mean_prompt())}, m.mean_output()));
+      r.per_second = 1 / work;
+      r.residence = duration_from_seconds(work * load.batch);
+    } else {
+      r.per_second = 1 / seconds(m.unit);
+      r.residence = duration_from_seconds(seconds(m.unit) * i.governor.limit());
+    }
+    if (r.drain == Duration{}) r.drain = duration_from_seconds(typical_drain * seconds(r.residence));
+    all.push_back(r);
+  }
+  return all;
+}
+
+// A model that is nowhere now has no full engine: it is known by those that hold it.
+void Controller::State::refresh_absent_engine(ModelRecord& m, ModelId id) {
+  for (const InstanceId home : m.homes) {
+    for (const HeldModel& held : instances[home.index()].description.holds) {
+      if (held.model != id || !held.speed || m.engine) continue;
+      const double kv = held.kv_capacity ? static_cast<double>(held.kv_capacity->count) : 0;
+      m.engine = full_load(*held.speed, held.slots.value_or(instances[home.index()].governor.limit()), kv, m.mean_prompt(), m.mean_output());
+    }
+  }
+}
+
+// -- leaving, and coming
+
+void Controller::State::leave_for(InstanceRecord& i, ModelId next) {
+  const InstanceId id = i.description.id;
+  i.residency.next = next;
+  i.residency.asked = false;
+  i.residency.decided = now;
+  i.residency.draining = ledger.account(id).slots;
+  ++totals.swaps;
+  record({.decision = Decision::swap_decided, .instance = id, .model = next, .count = i.residency.draining});
+  const std::vector<ModelId> former = std::exchange(i.description.models, {});
+  link_models(id, former, {});
+  swap_when_empty(i);
+}
+
+// The last few of a drain would keep all the others' slots empty.
+void Controller::State::evict_rest(InstanceRecord& i) {
+  const InstanceId id = i.description.id;
+  for (auto at = ledger.account(id).first; at != Ledger::none; at = ledger[at].next) {
+    const LedgerEntry& entry = ledger[at];
+    if (entry.ended || entry.state == LedgerEntry::State::aborting) continue;
+    const auto index = find(entry.key.request);
+    if (!index || requests[*index].attempt != entry.key.attempt) continue;
+    ask_abort(*index, action::AbortWhy::evicted);
+  }
+}
+
+void Controller::State::swap_when_empty(InstanceRecord& i) {
+  InstanceRecord::Residency& residency = i.residency;
+  if (!residency.next || residency.asked) return;
+  const int slots = ledger.account(i.description.id).slots;
+  if (slots > 0) {
+    // Where the order alone decides, who was evicted is first again, and would bring the model straight back.
+    if (traits(configuration->policy).swaps_for_on_time && slots <= evicted_share * i.governor.limit()) evict_rest(i);
+    return;
+  }
+  residency.asked = true;
+  residency.asked_at = now;
+  totals.draining += now - residency.decided;
+  // Of a full one: what it took when little ran says nothing about it.
+  if (residency.resident && residency.draining * 2 > i.governor.limit()) {
+    Duration& learned = model(*residency.resident).drain;
+    const Duration took = std::max(Duration{1}, now - residency.decided);
+    learned = learned == Duration{} ? took : learned + duration_from_seconds(learning * seconds(took - learned));
+  }
+  emit(action::Swap{i.description.id, *residency.next});
+}
+
+void Controller::State::on(const event::Swapped& e) {
+  InstanceRecord* i = instance(e.instance);
+  if (!i || !i->residency.asked) return;
+  InstanceRecord::Residency& residency = i->residency;
+  const auto wanted = std::exchange(residency.next, std::nullopt);
+  residency.asked = false;
+  const bool done = e.resident == wanted;
+  if (done) {
+    const Duration described = setup_time(*i, *wanted);
+    if (described > Duration{}) {
+      const double ratio = std::clamp(seconds(now - residency.asked_at) / seconds(described), 0.1, 10.0);
+      residency.setup_scale *= 1 + learning * (ratio - 1);
+    }
+  } else {
+    residency.not_before = add(now, after_failure);
+  }
+  be(*i, e.resident);
+  residency.came = now;
+  record({.decision = done ? Decision::swapped : Decision::swap_failed, .instance = e.instance, .model = e.resident});
+  i->governor.describe(i->description, configuration->dispatch);
+  i->scale = StepScale{};
+  progressed(*i);
+  link_models(e.instance, {}, i->description.models);
+  serve(e.instance);
+}
+
+// -- what is known for a decision
+
+void Controller::State::set_streams(ModelId id, Duration elapsed) {
+  ModelRecord& m = model(id);
+  const double fade = 1 - seconds(elapsed) / seconds(stream_window);
+  m.demand.window = m.demand.window * fade + seconds(elapsed);
+  for (ModelQueue::Group& group : m.queue.groups()) {
+    group.arrivals *= fade;
+    group.arrived_prompts *= fade;
+  }
+}
+
+// Those that are not late, cut by their place in the order, which is their latest start or deadline.
+void Controller::State::add_groups(ModelId id, std::vector<GroupSummary>& to) const {
+  for (const ModelQueue::Group& group : models[id.index()].queue.groups()) {
+    const OrderForest::Tree& tree = group.tree;
+    const std::int64_t count = forest.count(tree);
+    std::int64_t before = count == 0 ? 0 : forest.before(tree, {now.time_since_epoch().count(), 0}).count;
+    if (before >= count) continue;
+    const std::int64_t from = forest.key(forest.at_rank(tree, before)), last = forest.key(forest.at_rank(tree, count - 1));
+    const std::int64_t step = std::max<std::int64_t>(std::chrono::nanoseconds(2s).count(), (last - from) / cells_a_group + 1);
+    const double value = configuration->classes[group.key.service_class.index()].value;
+    for (std::int64_t edge = from; before < count; edge += step) {
+      const std::int64_t up_to = forest.before(tree, {edge + step, 0}).count;
+      if (up_to == before) continue;
+      const Duration due = Instant{Duration{std::min(edge + step / 2, last)}} - now;
+      to.push_back({.model = id, .service_class = group.key.service_class, .value = value, .requests = up_to - before, .due = due});
+      before = up_to;
+    }
+  }
+}
+
+Snapshot Controller::snapshot(Instant now) {
+  State& s = *state_;
+  s.snapshot_version = SnapshotVersion{s.snapshot_version.value + 1};
+  Snapshot snapshot{.version = s.snapshot_version, .taken = std::max(now, s.now), .models = s.models.size(), .groups = {}, .streams = {}, .instances = {}};
+  for (std::size_t k = 0; k < s.models.size(); ++k) {
+    const ModelId id{static_cast<std::uint32_t>(k)};
+    const ModelRecord& m = s.models[k];
+    if (!s.planned(id)) continue;
+    s.add_groups(id, snapshot.groups);
+    if (m.demand.window <= 0) continue;
+    for (const ModelQueue::Group& group : m.queue.groups()) {
+      if (group.arrivals <= 0) continue;
+      const ServiceClass& c = s.configuration->classes[group.key.service_class.index()];
+      const Duration objective = std::min(c.slo.ttft.value_or(Duration::max()), c.slo.e2e.value_or(Duration::max()));
+      const Duration margin = m.engine ? start_margin(*m.engine, Tokens{static_cast<std::int64_t>(m.mean_prompt())}, m.allowance) : Duration{};
+      snapshot.streams.push_back({.model = id,
+                                  .service_class = group.key.service_class,
+                                  .value = c.value,
+                                  .per_second = group.arrivals / m.demand.window,
+                                  .slack = (objective == Duration::max() ? s.configuration->dispatch.default_deadline : objective) - margin});
+    }
+  }
+  for (const InstanceRecord& i : s.instances) {
+    if (!i.present || i.description.holds.empty()) continue;
+    InstanceSummary of{.instance = i.description.id,
+                       .in_flight = s.ledger.account(i.description.id).slots,
+                       .limit = i.governor.limit(),
+                       .available = s.available(i),
+                       .resident = i.residency.next ? i.residency.next : i.residency.resident,
+                       .free_at = {},
+                       .holds = s.residents(i)};
+    if (i.residency.next) {
+      const Instant begins = i.residency.asked ? i.residency.asked_at
+                                               : std::max(s.now, add(i.residency.decided, i.residency.resident ? s.models[i.residency.resident->index()].drain : Duration{}));
+      of.free_at = std::max(Duration{}, add(begins, s.setup_time(i, *i.residency.next)) - snapshot.taken);
+    }
+    snapshot.instances.push_back(std::move(of));
+  }
+  return snapshot;
+}
+
+// -- deciding
+
+void Controller::State::on(const event::PlanReady& e) {
+  if (e.plan.made_from != planning.asked) {
+    record({.decision = Decision::plan_dropped, .count = static_cast<std::int64_t>(e.plan.made_from.value)});
+    return;
+  }
+  planning.asked.reset();
+  planning.in_force = e.plan;
+  planning.made = now;
+  residency_at = now;
+}
+
+void Controller::State::on(const event::PlanFailed& e) {
+  if (e.made_from == planning.asked) planning.asked.reset();
+}
+
+void Controller::State::ask_for_plan() {
+  if (now < planning.at || (planning.asked && now < add(planning.asked_at, answer_patience))) return;
+  planning.at = add(now, plan_interval);
+  planning.asked = SnapshotVersion{snapshot_version.value + 1};  // the one that is taken now
+  planning.asked_at = now;
+  emit(action::StartPlanning{*planning.asked});
+}
+
+// The model whose visit is now; what it serves already, or none where no plan is in force.
+std::optional<ModelId> Controller::State::planned_next(const InstanceRecord& i) const {
+  const auto of = std::ranges::find(planning.in_force.instances, i.description.id, &Plan::Visits::instance);
+  if (of == planning.in_force.instances.end()) return std::nullopt;
+  for (const Plan::Visit& visit : of->visits) {
+    if (now < visit.until) return visit.model;
+  }
+  return std::nullopt;
+}
+
+void Controller::State::decide_residency() {
+  if (holders == 0 || now < residency_at) return;
+  residency_at = add(now, look_interval);
+  const PolicyTraits policy = traits(configuration->policy);
+
+  std::vector<swap_rule::Demand> demand(models.size());
+  std::vector<OrderForest::Index> firsts;
+  for (std::size_t k = 0; k < models.size(); ++k) {
+    const ModelId id{static_cast<std::uint32_t>(k)};
+    if (!planned(id)) continue;
+    refresh_estimates(id);
+    const OrderForest::Index first = first_of(id);
+    swap_rule::Demand& d = demand[k];
+    d.waiting = models[k].queue.count();
+    if (first != OrderForest::none) firsts.push_back(first);
+    if (policy.swaps_for_on_time) {
+      add_groups(id, d.live);
+      std::ranges::stable_sort(d.live, {}, &GroupSummary::due);
+      for (const GroupSummary& g : d.live) d.live_requests += g.requests;
+    }
+    for (const InstanceId at : models[k].instances) d.serving += available(instances[at.index()]) ? 1 : 0;
+  }
+  std::ranges::sort(firsts, [this](OrderForest::Index x, OrderForest::Index y) { return sooner(x, y); });
+  for (std::size_t rank = 0; rank < firsts.size(); ++rank) demand[requests[forest.payload(firsts[rank])].request.model.index()].order = static_cast<int>(rank);
+  for (const InstanceRecord& i : instances) {
+    if (i.present && i.residency.next) ++demand[i.residency.next->index()].serving;
+  }
+
+  bool follow = false;
+  if (policy.plans) {
+    const double fade = std::max(0.0, 1 - seconds(look_interval) / seconds(remembered));
+    planning.arrived = planning.arrived * fade + static_cast<double>(totals.arrived - planning.arrived_before);
+    planning.late = planning.late * fade + static_cast<double>(std::exchange(planning.late_now, 0));
+    planning.arrived_before = totals.arrived;
+    if (planning.late > overload * planning.arrived) planning.overloaded = true;
+    if (planning.late < overload_over * planning.arrived) planning.overloaded = false;
+    if (planning.overloaded) ask_for_plan();
+    follow = planning.overloaded && now < add(planning.made, plan_stale);
+  }
+
+  std::vector<InstanceId> undecided;
+  for (const InstanceRecord& i : instances) {
+    if (i.present && !i.description.holds.empty() && available(i) && !i.residency.next && now >= i.residency.not_before) undecided.push_back(i.description.id);
+  }
+  // Who has least to do where it is goes first.
+  const auto order_here = [&](InstanceId id) {
+    const auto& resident = instances[id.index()].residency.resident;
+    return resident ? demand[resident->index()].order : swap_rule::nobody;
+  };
+  std::ranges::stable_sort(undecided, std::greater<>{}, order_here);
+  for (const InstanceId id : undecided) {
+    InstanceRecord& i = instances[id.index()];
+    const std::vector<ResidentSummary> holds = residents(i);
+    const std::optional<ModelId> planned_model = follow ? planned_next(i) : std::nullopt;
+    std::optional<ModelId> next = planned_model;
+    if (!planned_model) {
+      next = swap_rule::next_model(configuration->policy, demand,
+                                   {i.residency.resident, ledger.account(id).slots == 0, now - i.residency.came, holds});
+    }
+    if (!next || next == i.residency.resident) continue;
+    if (i.residency.resident) --demand[i.residency.resident->index()].serving;
+    ++demand[next->index()].serving;
+    leave_for(i, *next);
+  }
+}
+
+}  // namespace qlm

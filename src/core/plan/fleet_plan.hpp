@@ -1,0 +1,20 @@
+// From the controller's snapshot to the plan that it carries out: which model each instance serves, and until when
+// (visits.hpp). Run beside the controller by whoever feeds it: the gateway on another thread, the simulator in place.
+#pragma once
+
+#include <cstdint>
+
+#include "core/domain/plan.hpp"
+
+namespace qlm {
+
+struct PlanningBudget {
+  std::int64_t rollouts = 50;  // plans tried, in place of time: the same snapshot gives the same plan everywhere
+  std::uint64_t seed = 1;
+};
+
+// `in_force` is the plan to begin from; its visits of long ago are forgotten. Instances that are not available stay as
+// they are.
+Plan plan_fleet(const Snapshot& snapshot, const Plan& in_force, const PlanningBudget& budget);
+
+}  // namespace qlm

@@ -1,0 +1,195 @@
+// Instances that hold several models and serve one at a time: when they are left, what a swap does to whom, and plans.
+#include <gtest/gtest.h>
+
+#include "world.hpp"
+
+namespace qlm::testing {
+namespace {
+
+constexpr ModelId a{0}, b{1};
+
+InstanceDescription holder(int slots = 4, std::optional<ModelId> resident = a) {
+  InstanceDescription d;
+  d.slots = slots;
+  d.max_in_flight = slots;  // no allowance on top
+  if (resident) d.models = {*resident};
+  for (const ModelId m : {a, b}) {
+    HeldModel held{.model = m, .slots = slots, .bring_in = 1s, .put_away = 1s};
+    held.speed = StepTimeModel{.base_ms = 10, .per_prefill_token_ms = 0.01};
+    d.holds.push_back(held);
+  }
+  return d;
+}
+
+std::vector<action::Swap> swaps(const World& w) { return w.all<action::Swap>(); }
+
+TEST(Residency, AnInstanceServesTheModelThatIsThereAndNoOther) {
+  World w;
+  const InstanceId id = w.join(holder());
+  const RequestId here = w.arrive({.model = 0});
+  EXPECT_EQ(w.where(here), id);
+  w.arrive({.model = 1});
+  EXPECT_EQ(w.dispatched().size(), 1u);
+}
+
+TEST(Residency, TheModelOfWhoIsFirstIsBroughtInWhenNothingRunsThereAnyMore) {
+  World w;
+  const InstanceId id = w.join(holder());
+  const RequestId running = w.arrive({.model = 0});
+  const RequestId waiting = w.arrive({.model = 1});
+  w.advance(1s);
+  EXPECT_TRUE(swaps(w).empty());  // a running generation is not killed by a swap
+  const RequestId later = w.arrive({.model = 0});
+  w.complete(running);
+  ASSERT_EQ(swaps(w).size(), 1u);
+  EXPECT_EQ(swaps(w)[0].instance, id);
+  EXPECT_EQ(swaps(w)[0].to, b);
+  w.advance(2s);
+  EXPECT_EQ(w.dispatched().size(), 1u);  // nobody is sent to an engine that is being swapped
+  w.feed(event::Swapped{id, b});
+  EXPECT_EQ(w.where(waiting), id);
+  EXPECT_EQ(w.dispatched().size(), 2u);
+  w.complete(waiting);
+  w.advance(1s);
+  ASSERT_EQ(swaps(w).size(), 2u);
+  w.feed(event::Swapped{id, a});
+  EXPECT_EQ(w.where(later), id);
+}
+
+TEST(Residency, AnIdleInstanceNeedsNoPatience) {
+  World w;
+  w.join(holder());
+  w.arrive({.model = 1});
+  w.advance(1s);
+  EXPECT_EQ(swaps(w).size(), 1u);
+}
+
+TEST(Residency, ASwapThatFailsIsTriedAgainLater) {
+  World w;
+  const InstanceId id = w.join(holder());
+  const RequestId waiting = w.arrive({.model = 1});
+  w.advance(1s);
+  ASSERT_EQ(swaps(w).size(), 1u);
+  w.feed(event::Swapped{id, a});
+  w.advance(5s);
+  EXPECT_EQ(swaps(w).size(), 1u);
+  w.advance(10s);
+  ASSERT_EQ(swaps(w).size(), 2u);
+  w.feed(event::Swapped{id, b});
+  EXPECT_EQ(w.where(waiting), id);
+}
+
+TEST(Residency, AnEngineLeftWithNothingIsGivenAModel) {
+  World w;
+  const InstanceId id = w.join(holder());
+  w.arrive({.model = 1});
+  w.advance(1s);
+  w.feed(event::Swapped{id, std::nullopt});
+  const RequestId other = w.arrive({.model = 0});
+  w.advance(20s);
+  ASSERT_GE(swaps(w).size(), 2u);
+  w.feed(event::Swapped{id, a});
+  w.feed(event::Swapped{id, b});  // nobody asked
+  EXPECT_TRUE(w.where(other) == id || swaps(w).back().to == b);
+}
+
+TEST(Residency, AModelThatCanBeBroughtInIsNotWithoutAnInstance) {
+  World w;
+  w.join(holder());
+  w.advance(60s);
+  const RequestId id = w.arrive({.model = 1});
+  EXPECT_FALSE(w.rejection(id));
+}
+
+TEST(Residency, TheLastOfADrainAreEvictedAndGoOnWhereTheyStopped) {
+  World w(configuration(Policy::greedy));
+  const InstanceId id = w.join(holder(20));
+  std::vector<RequestId> running;
+  for (int k = 0; k < 6; ++k) running.push_back(w.arrive({.model = 0, .prompt = 100}));
+  for (const RequestId r : running) w.first_token(r);
+  w.arrive({.model = 1});
+  w.advance(1s);
+  for (int k = 0; k < 3; ++k) w.complete(running[static_cast<std::size_t>(k)]);
+  EXPECT_TRUE(w.all<action::Abort>().empty());
+  w.complete(running[3]);  // a tenth of the slots is left
+  ASSERT_EQ(w.all<action::Abort>().size(), 2u);
+  EXPECT_EQ(w.all<action::Abort>()[0].why, action::AbortWhy::evicted);
+  for (const std::size_t k : {4u, 5u}) {
+    w.end(running[k], event::AttemptEnd::aborted, 7);
+    w.release(running[k]);
+    EXPECT_FALSE(w.finished(running[k]));
+    EXPECT_EQ(w.controller.request(running[k], w.now)->state, RequestState::queued);
+  }
+  ASSERT_EQ(swaps(w).size(), 1u);
+  w.feed(event::Swapped{id, b});
+  EXPECT_EQ(w.controller.totals().evictions, 2);
+  EXPECT_EQ(w.controller.totals().swaps, 1);
+}
+
+TEST(Residency, AnInstanceThatLeavesWhileItSwapsIsForgotten) {
+  World w;
+  const InstanceId id = w.join(holder());
+  w.arrive({.model = 1});
+  w.advance(1s);
+  w.feed(event::InstanceLeft{id});
+  w.feed(event::Swapped{id, b});
+  w.advance(5s);
+  EXPECT_TRUE(w.dispatched().empty());
+}
+
+TEST(Residency, GreedyServesThoseHereBeforeItLeavesForTheLongestQueue) {
+  World w(configuration(Policy::greedy));
+  const InstanceId id = w.join(holder(1));
+  const RequestId first = w.arrive({.model = 0});
+  for (int k = 0; k < 3; ++k) w.arrive({.model = 1});
+  const RequestId second = w.arrive({.model = 0});
+  w.advance(1s);
+  w.complete(first);
+  EXPECT_EQ(w.where(second), id);
+  w.complete(second);
+  w.advance(1s);
+  ASSERT_EQ(swaps(w).size(), 1u);
+  EXPECT_EQ(swaps(w)[0].to, b);
+}
+
+// -- plans
+
+struct Overloaded : ::testing::Test {
+  World w{configuration(Policy::qlm)};
+  InstanceId id = w.join(holder(1));
+
+  // So many become late that plans are asked for.
+  void overload() {
+    for (const std::uint32_t model : {0u, 1u}) {
+      for (int k = 0; k < 20; ++k) w.arrive({.model = model, .service_class = 1});
+    }
+    w.advance(5s);
+  }
+  Plan plan(std::vector<Plan::Visit> visits) {
+    return {.version = PlanVersion{1}, .made_from = w.all<action::StartPlanning>().back().snapshot, .instances = {{id, std::move(visits)}}};
+  }
+};
+
+TEST_F(Overloaded, APlanIsAskedForAndItsSnapshotSaysWhatThereIs) {
+  overload();
+  ASSERT_FALSE(w.all<action::StartPlanning>().empty());
+  for (const std::uint32_t model : {0u, 1u, 0u, 1u}) w.arrive({.model = model});
+  const Snapshot s = w.controller.snapshot(w.now);
+  ASSERT_EQ(s.instances.size(), 1u);
+  EXPECT_EQ(s.instances[0].holds.size(), 2u);
+  EXPECT_GT(s.instances[0].holds[0].per_second, 0);
+  EXPECT_EQ(s.instances[0].holds[1].bring_in, 1s);
+  EXPECT_FALSE(s.groups.empty());
+  for (const GroupSummary& g : s.groups) EXPECT_GT(g.due, Duration{});
+}
+
+TEST_F(Overloaded, APlanMadeFromAnotherSnapshotIsDropped) {
+  overload();
+  Plan p = plan({{a, never}});
+  p.made_from = SnapshotVersion{p.made_from.value + 17};
+  w.feed(event::PlanReady{p});
+  EXPECT_EQ(w.controller.recent(1)[0].decision, Decision::plan_dropped);
+}
+
+}  // namespace
+}  // namespace qlm::testing
