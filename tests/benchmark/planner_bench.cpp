@@ -1,8 +1,10 @@
-// What a global plan costs: a first one for a small fleet, one from nothing for a large fleet, and its repair a moment later.
+// What plans cost. A global plan: a first one for a small fleet, one from nothing for a large fleet, and its repair a moment
+// later. Visits: a call's search, four models with three deadlines each on four instances.
 // `on_time` is the share of all value that the plan has on time: overload, so that it cannot be 1.
 #include <benchmark/benchmark.h>
 
 #include "core/plan/global_plan.hpp"
+#include "core/plan/visits.hpp"
 #include "tests/core/plan/plan_cases.hpp"
 
 namespace qlm::planner {
@@ -57,6 +59,33 @@ void repair(benchmark::State& state) {
   state.counters["moved"] = static_cast<double>(evaluate(problem, plan)->moved);
 }
 
+// The argument: rollouts.
+void visits_call(benchmark::State& state) {
+  visits::Problem problem{.models = 4, .waiting = {}, .streams = {}, .instances = {}, .horizon = 640s};
+  for (std::uint32_t m = 0; m < 4; ++m) {
+    visits::Instance instance{.resident = ModelId{m}};
+    for (int to = 0; to < 4; ++to) {
+      instance.rate.push_back(10 + 5 * to);
+      instance.bring_in.push_back(3s);
+      instance.put_away.push_back(1s);
+      instance.drain.push_back(12s);
+      instance.ramp.push_back(8s);
+    }
+    problem.instances.push_back(instance);
+    for (const Duration slack : {20s, 60s, 600s}) {
+      problem.waiting.push_back({.model = ModelId{m}, .due = slack / 2, .count = 100.0 * (m + 1)});
+      problem.streams.push_back({.model = ModelId{m}, .rate = 8, .slack = slack});
+    }
+  }
+  visits::Plan plan;
+  for (std::uint64_t call = 0; call < 20; ++call) plan = visits::improved(problem, plan, 50, call);
+  std::uint64_t seed = 0;
+  for (auto _ : state) benchmark::DoNotOptimize(visits::improved(problem, plan, state.range(0), ++seed));
+  state.counters["rollouts"] =
+      benchmark::Counter(static_cast<double>(state.range(0)), benchmark::Counter::kIsIterationInvariantRate);
+}
+
+BENCHMARK(visits_call)->Arg(50)->Arg(200)->Unit(benchmark::kMicrosecond);
 BENCHMARK(first_plan)->Arg(0)->Arg(500)->Unit(benchmark::kMillisecond)->MinTime(1);
 BENCHMARK(large_plan)->Arg(0)->Arg(10'000)->Unit(benchmark::kMillisecond)->Iterations(3);
 BENCHMARK(repair)->Arg(0)->Arg(100)->Unit(benchmark::kMillisecond)->MinTime(1);

@@ -78,13 +78,13 @@ std::vector<std::vector<std::uint32_t>> choices(const Fluid& fluid) {
   return all;
 }
 
-// Looks one step ahead, all through the horizon. Value that starts within `reach` set-ups' time is compared; with
-// `urgent`, what can wait until the model would be back counts a tenth.
+// Looks one step ahead, all through the horizon: stays while the resident has anybody waiting and no other model's latest
+// start has come, and then goes where most value would start within `reach` set-ups' time, own set-up included, if that
+// is more than here. Where somebody waits here, what can wait until the model would be back counts a tenth.
 class OneStep {
  public:
-  OneStep(Fluid& fluid, const Problem& problem, const std::vector<std::vector<std::uint32_t>>& choice, double reach,
-          bool urgent)
-      : fluid_(fluid), choice_(choice), urgent_(urgent), coming_(fluid.models(), 0.0), soon_(fluid.models(), 0.0) {
+  OneStep(Fluid& fluid, const Problem& problem, const std::vector<std::vector<std::uint32_t>>& choice, double reach)
+      : fluid_(fluid), choice_(choice), coming_(fluid.models(), 0.0), soon_(fluid.models(), 0.0) {
     for (std::size_t i = 0; i < fluid.instances(); ++i) {
       for (const std::uint32_t m : choice[i]) {
         const auto& host = fluid.host(i, m);
@@ -92,8 +92,9 @@ class OneStep {
       }
     }
     window_ = std::max(reach * setup_, fluid.edge(2));
+    margin_ = fluid.edge(2);
     for (const Stream& stream : problem.streams) {
-      if (stream.model.index() >= fluid.models()) continue;
+      if (stream.model.index() >= fluid.models() || !(stream.rate > 0)) continue;
       coming_[stream.model.index()] += stream.rate;
       if (seconds(stream.slack) < window_ + setup_) soon_[stream.model.index()] += stream.rate;
     }
@@ -148,24 +149,24 @@ class OneStep {
     const std::uint32_t in_time = fluid_.cell_with(ready);
     const double gone = fluid_.queued(m, fluid_.cell(), in_time);
     Demand found{.all = std::max(0.0, fluid_.queued(m) - gone) + coming_[m] * window_};
-    if (urgent_)
-      found.urgent = fluid_.queued(m, in_time, fluid_.cell_with(now + window_ + setup_) + 1) + soon_[m] * window_;
+    found.urgent = fluid_.queued(m, in_time, fluid_.cell_with(now + window_ + setup_) + 1) + soon_[m] * window_;
     return found;
   }
-  double worth(std::uint32_t m, const Demand& demand, double supply) const {
+  double worth(std::uint32_t m, const Demand& demand, double supply, bool urgent) const {
     const double all = std::min(demand.all, supply);
-    const double urgent = std::min(demand.urgent, supply);
-    return fluid_.worth_of_one(m) * (urgent_ ? 0.9 * urgent + 0.1 * all : all);
+    return fluid_.worth_of_one(m) * (urgent ? 0.9 * std::min(demand.urgent, supply) + 0.1 * all : all);
   }
 
   std::uint32_t better(std::size_t i) const {
     const std::uint32_t here = fluid_.model_on(i);
     const double now = fluid_.edge(fluid_.cell());
     double most = 1e-9;
+    // Nobody waits any more: what comes is no reason to stay.
+    const bool idle = here == no_model || fluid_.queued(here) < fluid_.host(i, here).rate * fluid_.edge(1);
     if (here != no_model) {
       const Demand wanted = demand(here, now);
       const double without = supply_[here] - starts(i, here, fluid_.ready(i), fluid_.free_slots(i));
-      const double stay = worth(here, wanted, supply_[here]) - worth(here, wanted, without);
+      const double stay = worth(here, wanted, supply_[here], !idle) - worth(here, wanted, without, !idle);
       // A visit that has not lasted its set-up goes on while it has anything to do.
       if (stay > 0 && fluid_.ready(i) > 0 && now - fluid_.ready(i) < setup_) return no_model;
       most = std::max(most, stay * 1.02);
@@ -174,9 +175,13 @@ class OneStep {
     for (const std::uint32_t m : choice_[i]) {
       if (m == here) continue;
       const double ready = fluid_.ready_if_left(i, m);
+      if (!idle) {
+        const std::uint32_t first = fluid_.cell_with(ready);
+        if (fluid_.queued(m, first, fluid_.cell_with(ready + margin_) + 1) <= 0) continue;
+      }
       const Demand wanted = demand(m, ready);
       const double own = starts(i, m, ready, fluid_.host(i, m).slots);
-      const double gain = worth(m, wanted, supply_[m] + own) - worth(m, wanted, supply_[m]);
+      const double gain = worth(m, wanted, supply_[m] + own, !idle) - worth(m, wanted, supply_[m], !idle);
       if (gain > most) {
         most = gain;
         best = m;
@@ -187,9 +192,9 @@ class OneStep {
 
   Fluid& fluid_;
   const std::vector<std::vector<std::uint32_t>>& choice_;
-  bool urgent_;
   double setup_ = 0;  // the longest
   double window_ = 0;
+  double margin_ = 0;
   std::vector<double> coming_;  // by model, a second
   std::vector<double> soon_;  // of those, with little slack
   std::vector<double> supply_;  // by model: starts within the window of those that have it
@@ -236,9 +241,9 @@ class Search {
     Legses stay(fluid_.instances());
     for (std::size_t i = 0; i < stay.size(); ++i) make_whole(fluid_, i, stay[i]);
     take_if_better(stay);
-    if (left_ < 8 || open_.empty() || (given_ && below(4) != 0)) return;
-    constexpr std::array<double, 4> reaches{1.5, 3, 6, 12};
-    greedy_ = OneStep(fluid_, problem_, choice_, reaches[below(reaches.size())], below(2) == 0).plan();
+    if (left_ < 8 || open_.empty() || (given_ && below(2) != 0)) return;
+    constexpr std::array<double, 4> reaches{3, 6, 12, 24};
+    greedy_ = OneStep(fluid_, problem_, choice_, reaches[below(reaches.size())]).plan();
     left_ -= 3;  // it costs as much
     take_if_better(greedy_);
   }
@@ -499,7 +504,7 @@ Plan improved(const Problem& problem, const Plan& incumbent, std::int64_t rollou
 Plan one_step(const Problem& problem) {
   Fluid fluid(problem);
   const auto choice = choices(fluid);
-  return plan_of(OneStep(fluid, problem, choice, 3, false).plan());
+  return plan_of(OneStep(fluid, problem, choice, 12).plan());
 }
 
 }  // namespace qlm::visits

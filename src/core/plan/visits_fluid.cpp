@@ -1,6 +1,7 @@
 #include "core/plan/visits_fluid.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 namespace qlm::visits {
@@ -53,7 +54,9 @@ Fluid::Fluid(const Problem& problem)
   }
 
   const std::size_t width = cells() + 1;
+  words_ = (width + 63) / 64;
   waiting_.resize(models_ * width);
+  waiting_in_.resize(models_ * words_, 0);
   waiting_count_.resize(models_, 0.0);
   const auto count = [&](ModelId model, double amount, double value) {
     count_of_[model.index()] += amount;
@@ -64,6 +67,8 @@ Fluid::Fluid(const Problem& problem)
     Amount& due = waiting_[some.model.index() * width + cell_with(seconds(some.due))];
     due.count += some.count;
     due.value += some.count * some.value;
+    waiting_in_[some.model.index() * words_ + cell_with(seconds(some.due)) / 64] |=
+        std::uint64_t{1} << cell_with(seconds(some.due)) % 64;
     waiting_count_[some.model.index()] += some.count;
     count(some.model, some.count, some.value);
   }
@@ -118,6 +123,7 @@ void Fluid::reset() {
   cell_ = 0;
   on_ = first_;
   queue_ = waiting_;
+  filled_ = waiting_in_;
   live_ = waiting_count_;
   room_.resize(models_);
   from_.resize(models_);
@@ -179,11 +185,13 @@ void Fluid::serve() {
   const std::size_t width = cells() + 1;
   for (std::uint32_t m = 0; m < models_; ++m) {
     Amount* const queue = queue_.data() + m * width;
+    std::uint64_t* const filled = filled_.data() + m * words_;
     double& live = live_[m];
     for (std::uint32_t at = arrivals_from_[cell_ * models_ + m]; at < arrivals_from_[cell_ * models_ + m + 1]; ++at) {
       const auto& [due, amount] = arrivals_[at];
       queue[due].count += amount.count;
       queue[due].value += amount.value;
+      filled[due / 64] |= std::uint64_t{1} << due % 64;
       live += amount.count;
     }
     share_[m] = 0;
@@ -198,21 +206,26 @@ void Fluid::serve() {
       }
       double count = 0;
       double value = 0;
-      for (std::uint32_t due = cell_; due < width && room > 0; ++due) {
-        Amount& amount = queue[due];
-        if (amount.count <= 0) continue;
-        if (amount.count <= room) {
-          room -= amount.count;
-          count += amount.count;
-          value += amount.value;
-          amount = {};
-        } else {
-          const double part = room / amount.count;
-          count += room;
-          value += amount.value * part;
-          amount.count -= room;
-          amount.value -= amount.value * part;
-          room = 0;
+      for (std::size_t word = cell_ / 64; word < words_ && room > 0; ++word) {
+        std::uint64_t left = filled[word];
+        if (word == cell_ / 64) left &= ~std::uint64_t{0} << cell_ % 64;
+        for (; left != 0 && room > 0; left &= left - 1) {
+          const auto bit = static_cast<std::uint32_t>(std::countr_zero(left));
+          Amount& amount = queue[word * 64 + bit];
+          if (amount.count <= room) {
+            room -= amount.count;
+            count += amount.count;
+            value += amount.value;
+            amount = {};
+            filled[word] &= ~(std::uint64_t{1} << bit);
+          } else {
+            const double part = room / amount.count;
+            count += room;
+            value += amount.value * part;
+            amount.count -= room;
+            amount.value -= amount.value * part;
+            room = 0;
+          }
         }
       }
       live = room > 0 ? 0 : live - count;  // room is left: nobody waits any more

@@ -96,6 +96,8 @@ class Fluid {
   std::vector<Host> hosts_;
   std::vector<State> first_;  // how instances begin
   std::vector<Amount> waiting_;  // [model * (cells + 1) + due cell]
+  std::size_t words_ = 0;
+  std::vector<std::uint64_t> waiting_in_;  // [model * words + due cell / 64], a bit each: there may be some
   std::vector<double> waiting_count_;  // by model
   std::vector<Arrival> arrivals_;
   std::vector<std::uint32_t> arrivals_from_;  // [cell * models + model]
@@ -109,6 +111,7 @@ class Fluid {
   std::vector<State> on_;
   std::vector<std::uint32_t> at_;  // by instance: the visit
   std::vector<Amount> queue_;
+  std::vector<std::uint64_t> filled_;  // as waiting_in_
   std::vector<double> live_;
   std::vector<double> room_;  // by model
   std::vector<double> from_;  // by model: in this cell it is served from then on
