@@ -340,8 +340,6 @@ void NaiveController::on(const event::Ended& e, Script& script) {
   const Duration said = std::clamp<Duration>(e.retry_after.value_or(500ms), 500ms, 10s);
   if (p && e.end == End::refused) refused(*p, id, said);
   if (p && !complete && e.end != End::refused && e.end != End::aborted && !r.aborting) failed(*p, id, script);
-  dispatches(script,
-             id);  // what a breaker that closed or a raised limit let in, before this request moves on
   if (complete) learn(r, e);
 
   const bool bytes_out = e.end == End::failed_after_byte || e.end == End::unknown ||
@@ -360,7 +358,7 @@ void NaiveController::on(const event::Ended& e, Script& script) {
     if (e.end != End::refused) ++r.failures;
     put_back(id, e.end == End::refused ? said : 250ms, script);
   }
-  dispatches(script);  // what the first ones let through: those that went before it may have waited for memory
+  dispatches(script);  // when all is told: who was taken or refused decides who goes first
 }
 
 // As often as there are instances to try, at once; from then on after a rest that doubles.
@@ -477,11 +475,8 @@ const NaiveController::Request* NaiveController::first(const Place& p) const {
   return found;
 }
 
-void NaiveController::dispatches(Script& script, std::optional<std::uint64_t> until) {
-  while (const auto* d = script.peek<action::Dispatch>()) {
-    if (until == d->key.request.value) return;
-    dispatched(script.take<action::Dispatch>());
-  }
+void NaiveController::dispatches(Script& script) {
+  while (const auto* d = script.next<action::Dispatch>()) dispatched(*d);
 }
 
 void NaiveController::dispatched(const action::Dispatch& d) {

@@ -132,7 +132,7 @@ class NaiveController {
   bool any_room(ModelId model) const;
   const Request* first(const Place& p) const;
 
-  void dispatches(Script& script, std::optional<std::uint64_t> until = std::nullopt);
+  void dispatches(Script& script);
   void dispatched(const action::Dispatch& d);
   void least_loaded(const action::Dispatch& d) const;
   void nothing_left_undone() const;

@@ -1,5 +1,6 @@
 // What becomes of a dispatch: progress, the end, the slot that comes back, and another try where nothing went out.
 #include <algorithm>
+#include <utility>
 
 #include "core/controller/state.hpp"
 
@@ -275,7 +276,7 @@ void Controller::State::on(const event::Ended& e) {
 // like until one of them is taken, and nobody else: however many they are, they cost the engine and the others little.
 void Controller::State::instance_refused(InstanceRecord& i, const RequestRecord& r, Duration hold) {
   const bool another = i.refused && *i.refused != r.request.id;
-  i.refused = r.request.id;
+  if (!std::exchange(i.refused, r.request.id)) look_again(i);
   const Instant until = add(now, hold);
   if (r.attempt != first_attempt) {
     i.hold_tried_until = until;

@@ -152,7 +152,8 @@ bool Controller::State::sooner(OrderForest::Index a, OrderForest::Index b) const
 void Controller::State::serve(ModelId id) {
   ModelRecord& m = model(id);
   OrderForest::Index node = first_of(id);
-  for (int passed_over = 0, yielded = 0; node != OrderForest::none && passed_over <= bypass_max && yielded <= yield_max;) {
+  // Until no instance is left that looks further: one that some avoid and others give way at has seen both numbers.
+  for (int avoiding = 0, yielding = 0; node != OrderForest::none && avoiding <= bypass_max && yielding <= bypass_max + yield_max;) {
     const Index index = forest.payload(node);
     const RequestRecord& r = requests[index];
     if (resting(r)) {
@@ -188,10 +189,10 @@ void Controller::State::serve(ModelId id) {
     const OrderForest::Index following = m.queue.next(forest, r.place, node);
     if (best) {
       dispatch(index, *best);
-    } else if (avoided) {
-      ++passed_over;  // it waits for another instance; others need not wait for it
     } else if (gives_way) {
-      ++yielded;
+      ++yielding;
+    } else if (avoided) {
+      ++avoiding;  // it waits for another instance; others need not wait for it
     } else {
       return;
     }
@@ -221,6 +222,11 @@ void Controller::State::look_again(ModelId id) {
   if (m.look_again) return;
   m.look_again = true;
   changed_queues.push_back(id);
+}
+
+// It may take more than before, or others go first there: one of them may fit where the first one did not.
+void Controller::State::look_again(const InstanceRecord& i) {
+  for (ModelId m : i.description.models) look_again(m);
 }
 
 void Controller::State::serve_changed_queues() {

@@ -86,7 +86,7 @@ void Controller::State::limit_changed(InstanceRecord& i, Governor::Change change
   record({.decision = change == Governor::Change::raised ? Decision::limit_raised : Decision::limit_lowered,
           .instance = i.description.id,
           .limit = i.governor.limit()});
-  if (change == Governor::Change::raised) serve(i.description.id);
+  if (change == Governor::Change::raised) look_again(i);
 }
 
 void Controller::State::on(const event::StatsRead& e) {
@@ -110,15 +110,16 @@ void Controller::State::on(const event::Share& e) {
 // Only a whole answer wipes failures out: an engine that breaks every stream off in its middle does begin them all.
 void Controller::State::instance_worked(InstanceRecord& i) {
   i.failures = 0;
-  i.failed.reset();
+  if (std::exchange(i.failed, std::nullopt)) look_again(i);
   i.pause = Duration{};
   close_breaker(i);
 }
 
 // Somebody was: a first token, or a whole answer.
 void Controller::State::taken(InstanceRecord& i, Attempt attempt) {
-  i.refused.reset();
-  if (attempt != first_attempt) i.hold_tried_until = Instant::min();
+  const bool lets_on = attempt != first_attempt && now < i.hold_tried_until;
+  if (std::exchange(i.refused, std::nullopt) || lets_on) look_again(i);
+  if (lets_on) i.hold_tried_until = Instant::min();
 }
 
 // A first token is enough to be given work again; what comes of it decides how long the next pause is.
@@ -127,14 +128,14 @@ void Controller::State::close_breaker(InstanceRecord& i) {
   i.breaker = BreakerState::closed;
   record({.decision = Decision::breaker_closed, .instance = i.description.id});
   emit(action::BreakerChanged{.instance = i.description.id, .to = BreakerState::closed});
-  serve(i.description.id);
+  look_again(i);
 }
 
 // A request that fails twice in a row says less about the instance than about itself: whether the engine is there is
 // asked at once instead, and the request rests meanwhile.
 void Controller::State::instance_failed(InstanceRecord& i, RequestId request) {
   const bool another = i.failed != request;
-  i.failed = request;
+  if (!std::exchange(i.failed, request)) look_again(i);
   if (another) {
     ++i.failures;
     if (i.breaker == BreakerState::half_open || i.failures >= configuration->dispatch.failures_to_open) {

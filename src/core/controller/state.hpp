@@ -267,6 +267,7 @@ struct Controller::State {
   void serve(InstanceId id);
   void serve_all();
   void look_again(ModelId id);
+  void look_again(const InstanceRecord& i);
   void serve_changed_queues();
   bool has_room(const InstanceRecord& i, Tokens kv) const;
   bool available(const InstanceRecord& i) const;

@@ -234,6 +234,74 @@ TEST(Retry, ARefusalOfOneTriedBeforeHoldsItsLikeAndNobodyElse) {
   EXPECT_EQ(w.dispatched().size(), 11u) << "one of them was taken";
 }
 
+// One tried before gives way only while its instance has taken nobody since. When that changes, so does who goes first
+// there, and there may be room for that one.
+TEST(Retry, WhoGoesFirstOnceSomebodyWasTakenNeedNotWaitForAnythingElse) {
+  World w;
+  w.join({.name = "kv", .models = {ModelId{0}}, .slots = 3, .kv_capacity = Tokens{1000}});
+  const RequestId a = w.arrive(), b = w.arrive();
+  w.end(b, AttemptEnd::refused);
+  w.release(b);
+  w.arrive({.prompt = 900});
+  w.advance(500ms);
+  EXPECT_EQ(w.dispatched(), (Ids{1, 2})) << "the large one goes before it, and does not fit";
+  w.first_token(a);
+  EXPECT_EQ(w.dispatched(), (Ids{1, 2, 2}));
+}
+
+TEST(Retry, WhoGoesFirstOnceSomebodyFailedNeedNotWaitForAnythingElse) {
+  World w;
+  w.join({.name = "kv", .models = {ModelId{0}, ModelId{1}}, .slots = 4, .kv_capacity = Tokens{1000}});
+  const RequestId large = w.arrive({.prompt = 900});
+  w.end(large, AttemptEnd::refused);
+  w.release(large);
+  const RequestId a = w.arrive(), b = w.arrive();
+  w.first_token(a);
+  w.advance(500ms);
+  w.arrive({.model = 1});
+  EXPECT_EQ(w.dispatched(), (Ids{1, 2, 3})) << "the large one is the first again, and does not fit";
+  w.end(b, AttemptEnd::failed_before_byte);
+  EXPECT_EQ(w.dispatched(), (Ids{1, 2, 3, 4})) << "now it gives way to what was not tried yet";
+}
+
+TEST(Retry, HoweverManyAvoidOneInstanceAndAreHeldAtAnotherANewOneIsTaken) {
+  World w;
+  const InstanceId first = w.join(9), second = w.join(1);
+  const auto refused = [&w](RequestId id) {
+    const AttemptKey key = w.attempt(id);
+    w.feed(event::SlotReleased{key});
+    w.feed(event::Ended{.key = key, .end = AttemptEnd::refused, .retry_after = 10s});
+  };
+  const RequestId cursed = w.arrive();
+  refused(cursed);
+  ASSERT_EQ(w.where(cursed), second);
+  refused(cursed);
+  std::vector<RequestId> tried;
+  for (int k = 0; k < 9; ++k) tried.push_back(w.arrive());
+  for (const RequestId id : tried) {
+    ASSERT_EQ(w.where(id), first);
+    refused(id);
+  }
+  EXPECT_EQ(w.where(w.arrive()), second);
+}
+
+TEST(Retry, WhoWasTakenIsKnownBeforeARaisedLimitLetsOthersIn) {
+  auto c = configuration();
+  c->dispatch.initial_limit_generic = 2;
+  World w(c);
+  w.join({.name = "generic", .models = {ModelId{0}}});
+  const RequestId tried = w.arrive();
+  w.end(tried, AttemptEnd::refused);
+  w.release(tried);
+  const RequestId a = w.arrive(), b = w.arrive();
+  w.arrive();
+  w.feed(event::Progress{w.attempt(b), Tokens{10}});
+  w.advance(3s);
+  EXPECT_EQ(w.dispatched(), (Ids{1, 2, 3}));
+  w.end(a, AttemptEnd::complete, 100);  // served two at a time without a pause: it is tried with more
+  EXPECT_EQ(w.dispatched(), (Ids{1, 2, 3, 1, 4})) << "it took one since: who was refused gives way no more";
+}
+
 TEST(Retry, OneRefusedByEveryInstanceRestsInsteadOfGoingRound) {
   World w;
   w.join(1);
