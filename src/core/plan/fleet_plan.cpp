@@ -7,6 +7,8 @@
 namespace qlm {
 namespace {
 
+constexpr std::int64_t most_rollouts = 2'000;
+
 visits::Instance instance_of(const InstanceSummary& from, std::size_t models) {
   visits::Instance to{.free_at = from.free_at, .resident = from.resident};
   to.occupied = from.limit > 0 ? std::min(1.0, static_cast<double>(from.in_flight) / from.limit) : 1;
@@ -45,7 +47,10 @@ Plan plan_fleet(const Snapshot& snapshot, const Plan& in_force, const PlanningBu
       if (v.until > snapshot.taken) of.push_back({v.model, v.until == never ? problem.horizon : v.until - snapshot.taken});
     }
   }
-  const visits::Plan best = visits::improved(problem, incumbent, budget.rollouts, budget.seed);
+  std::int64_t choices = 0;
+  for (const InstanceSummary& i : snapshot.instances) choices += static_cast<std::int64_t>(i.holds.size());
+  const std::int64_t rollouts = std::min(most_rollouts, budget.rollouts * choices);
+  const visits::Plan best = visits::improved(problem, incumbent, rollouts, budget.seed);
   Plan plan{.version = PlanVersion{snapshot.version.value}, .made_from = snapshot.version, .instances = {}};
   for (std::size_t k = 0; k < instances.size(); ++k) {
     Plan::Visits& of = plan.instances.emplace_back(Plan::Visits{instances[k], {}});

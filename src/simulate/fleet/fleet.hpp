@@ -14,6 +14,7 @@
 #include "core/domain/estimate.hpp"
 #include "core/domain/ids.hpp"
 #include "core/enginemodel/engine_model.hpp"
+#include "core/plan/fleet_plan.hpp"
 #include "simulate/report/run_record.hpp"
 
 namespace qlm::fleet {
@@ -59,7 +60,7 @@ struct FleetSpec {
   bool tells_slots = true;               // false: the controller finds concurrency by the waiting gauge, as with vLLM
   Duration stats_interval = 2s;
   Duration progress_interval = 1s;       // between two reports of a stream's tokens
-  std::int64_t planning_rollouts = 50;   // of one plan: what it may cost
+  PlanningBudget planning;               // of one plan; its seed is the snapshot's number
   std::vector<SpeedChange> changes;      // in order
   std::optional<Duration> stop_at;       // what is unfinished then has not been served; otherwise drained
 };
