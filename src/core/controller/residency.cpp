@@ -348,11 +348,13 @@ void Controller::State::decide_residency() {
   for (const InstanceId id : undecided) {
     InstanceRecord& i = instances[id.index()];
     const std::vector<ResidentSummary> holds = residents(i);
-    const std::optional<ModelId> planned_model = follow ? planned_next(i) : std::nullopt;
-    std::optional<ModelId> next = planned_model;
-    if (!planned_model) {
+    const bool idle = ledger.account(id).slots == 0;
+    std::optional<ModelId> next = follow ? planned_next(i) : std::nullopt;
+    // A plan knows of late ones as little as of what came after it: nobody waits beside an instance with nothing to do.
+    const bool left_idle = idle && next == i.residency.resident && next && demand[next->index()].waiting == 0;
+    if (!next || left_idle) {
       next = swap_rule::next_model(configuration->policy, demand,
-                                   {i.residency.resident, ledger.account(id).slots == 0, now - i.residency.came, holds});
+                                   {i.residency.resident, idle, now - i.residency.came, holds});
     }
     if (!next || next == i.residency.resident) continue;
     if (i.residency.resident) --demand[i.residency.resident->index()].serving;

@@ -183,6 +183,25 @@ TEST_F(Overloaded, APlanIsAskedForAndItsSnapshotSaysWhatThereIs) {
   for (const GroupSummary& g : s.groups) EXPECT_GT(g.due, Duration{});
 }
 
+TEST_F(Overloaded, APlanIsFollowedButNobodyWaitsBesideAnIdleInstance) {
+  overload();
+  w.feed(event::PlanReady{plan({{b, never}})});
+  ASSERT_TRUE(swaps(w).empty());  // somebody runs there
+  w.complete(RequestId{w.dispatched().back()});
+  ASSERT_EQ(swaps(w).size(), 1u);
+  EXPECT_EQ(swaps(w)[0].to, b);
+  w.feed(event::Swapped{id, b});
+  // All of b's are served, late as they are; then those of a, though the plan knows nothing of them.
+  for (int k = 0; k < 200 && swaps(w).size() == 1; ++k) {
+    w.feed(event::PlanReady{plan({{b, never}})});
+    const auto in_flight = w.controller.totals().in_flight;
+    if (in_flight > 0) w.complete(RequestId{w.dispatched().back()});
+    w.advance(1s);
+  }
+  ASSERT_EQ(swaps(w).size(), 2u);
+  EXPECT_EQ(swaps(w)[1].to, a);
+}
+
 TEST_F(Overloaded, APlanMadeFromAnotherSnapshotIsDropped) {
   overload();
   Plan p = plan({{a, never}});
