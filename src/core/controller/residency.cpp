@@ -17,7 +17,8 @@ constexpr Duration answer_patience = 30s;  // for a plan
 constexpr Duration after_failure = 10s;    // before a swap that failed is tried again
 constexpr double evicted_share = 0.1;      // of the slots: the rest of a drain that is evicted instead
 constexpr double overload = 0.03;          // of recent arrivals that become late: from there on plans are followed
-constexpr double overload_over = 0.01;     // below it the rule serves again
+constexpr double overload_over = 0.003;    // below it the rule serves again
+constexpr double light_load = 0.9;         // of what the instances can do, set-ups not counted
 constexpr Duration remembered = 300s;      // of arrivals, to tell that
 constexpr Duration stream_window = 300s;   // of arrivals, to foretell those to come
 constexpr int cells_a_group = 48;
@@ -295,6 +296,23 @@ std::optional<ModelId> Controller::State::planned_next(const InstanceRecord& i) 
   return std::nullopt;
 }
 
+// What arrived lately, over what the instances that take turns can do of it.
+double Controller::State::offered_load() const {
+  double work = 0;
+  for (const ModelRecord& m : models) {
+    if (m.homes.empty() || m.demand.window <= 0) continue;
+    double arrivals = 0, speed = 0;
+    for (const ModelQueue::Group& group : m.queue.groups()) arrivals += group.arrivals;
+    for (const InstanceId home : m.homes) {
+      for (const ResidentSummary& r : residents(instances[home.index()])) {
+        if (&models[r.model.index()] == &m) speed += r.per_second / static_cast<double>(m.homes.size());
+      }
+    }
+    if (speed > 0) work += arrivals / m.demand.window / speed;
+  }
+  return work / holders;
+}
+
 void Controller::State::decide_residency() {
   if (holders == 0 || now < residency_at) return;
   residency_at = add(now, look_interval);
@@ -329,8 +347,10 @@ void Controller::State::decide_residency() {
     planning.arrived = planning.arrived * fade + static_cast<double>(totals.arrived - planning.arrived_before);
     planning.late = planning.late * fade + static_cast<double>(std::exchange(planning.late_now, 0));
     planning.arrived_before = totals.arrived;
+    // Where there is room to spare, what a plan itself makes late must not keep it in force.
+    const double over = offered_load() < light_load ? overload : overload_over;
     if (planning.late > overload * planning.arrived) planning.overloaded = true;
-    if (planning.late < overload_over * planning.arrived) planning.overloaded = false;
+    if (planning.late < over * planning.arrived) planning.overloaded = false;
     if (planning.overloaded) ask_for_plan();
     follow = planning.overloaded && now < add(planning.made, plan_stale);
   }

@@ -318,6 +318,7 @@ struct Controller::State {
   void be(InstanceRecord& i, std::optional<ModelId> resident);
   void decide_residency();
   void ask_for_plan();
+  double offered_load() const;
   std::optional<ModelId> planned_next(const InstanceRecord& i) const;
   void leave_for(InstanceRecord& i, ModelId next);
   void evict_rest(InstanceRecord& i);
