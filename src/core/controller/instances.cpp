@@ -201,6 +201,7 @@ void Controller::State::on(const event::ProbeAnswered& e) {
     }
     at = following;
   }
+  if (reclaimed) swap_when_empty(*i);
 
   if (!e.healthy) {
     ++i->failures;

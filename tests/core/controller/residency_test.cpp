@@ -126,6 +126,19 @@ TEST(Residency, TheLastOfADrainAreEvictedAndGoOnWhereTheyStopped) {
   EXPECT_EQ(w.controller.totals().swaps, 1);
 }
 
+TEST(Residency, ADrainEndsThoughASlotIsNeverGivenBack) {
+  World w;
+  const InstanceId id = w.join(holder());
+  const RequestId running = w.arrive({.model = 0});
+  w.arrive({.model = 1});
+  w.advance(1s);
+  w.end(running);  // and its slot is not released
+  w.advance(11s);
+  ASSERT_FALSE(w.all<action::Probe>().empty());
+  w.feed(event::ProbeAnswered{id, true, {}});
+  EXPECT_EQ(swaps(w).size(), 1u);
+}
+
 TEST(Residency, AnInstanceThatLeavesWhileItSwapsIsForgotten) {
   World w;
   const InstanceId id = w.join(holder());
