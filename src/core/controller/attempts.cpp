@@ -217,7 +217,8 @@ void Controller::State::on(const event::Ended& e) {
   if (r.attempt != e.key.attempt) return;
   if (r.state != RequestState::dispatched && r.state != RequestState::streaming) return;
   InstanceRecord* i = r.instance ? instance(*r.instance) : nullptr;
-  settle_tokens(r, e);
+  const bool is_evicted = e.end == event::AttemptEnd::aborted && r.aborting == action::AbortWhy::evicted && !r.cancelled;
+  if (!is_evicted) settle_tokens(r, e);  // it goes on: what it uses is known when it is whole
 
   using End = event::AttemptEnd;
   if (i && e.end == End::complete) {
@@ -251,7 +252,7 @@ void Controller::State::on(const event::Ended& e) {
       requeue_or_fail(*index, refusal_lasts, lost_to(e, r.aborting));
       return;
     case End::aborted:
-      if (r.aborting == action::AbortWhy::evicted) {
+      if (is_evicted) {
         evicted(*index, e.generated);
         return;
       }

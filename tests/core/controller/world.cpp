@@ -88,7 +88,7 @@ void World::end(RequestId id, event::AttemptEnd how, std::int64_t generated) {
   feed(event::Ended{.key = attempt(id),
                     .end = how,
                     .prompt = Tokens{counted ? 100 : 0},
-                    .generated = Tokens{counted ? generated : 0}});
+                    .generated = Tokens{counted || how == event::AttemptEnd::aborted ? generated : 0}});
 }
 
 std::vector<std::uint64_t> World::dispatched() const {
