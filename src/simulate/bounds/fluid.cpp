@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <numeric>
 
 namespace qlm::bounds {
 namespace {
@@ -41,12 +40,13 @@ Fluid::Fluid(std::span<const Window> windows, std::size_t most_points) {
 
 double Fluid::most(std::span<const EngineTime> work, double capacity, std::size_t levels) {
   for (Job& job : jobs_) job.work = std::max(work[job.window].count(), 0.0);
-  std::iota(by_work_.begin(), by_work_.end(), 0U);
-  std::ranges::stable_sort(by_work_, {}, [this](std::uint32_t i) { return jobs_[i].work; });
+  for (std::uint32_t i = 0; i < jobs_.size(); ++i) by_work_[i] = {jobs_[i].work, i};
+  std::ranges::sort(by_work_);
   std::vector<double> sum{0};
+  sum.reserve(by_work_.size() + 1);
   for (std::uint32_t rank = 0; rank < by_work_.size(); ++rank) {
-    jobs_[by_work_[rank]].rank = rank;
-    sum.push_back(sum.back() + jobs_[by_work_[rank]].work);
+    jobs_[by_work_[rank].second].rank = rank;
+    sum.push_back(sum.back() + by_work_[rank].first);
   }
 
   const std::size_t n = jobs_.size();
@@ -65,7 +65,7 @@ double Fluid::most(std::span<const EngineTime> work, double capacity, std::size_
     double more = done - rank;  // of this level, beside all smaller ones; spent on its smallest first
     rank = std::max(rank, done);
     for (std::size_t i = boundary(level); i < end && more > 0; ++i) {
-      const double of = jobs_[by_work_[i]].work;
+      const double of = by_work_[i].first;
       count += of <= more ? 1 : more / of;
       more -= of;
     }

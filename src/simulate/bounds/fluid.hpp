@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/time.hpp"
@@ -45,7 +46,7 @@ class Fluid {
 
   std::vector<double> length_;  // from a point to the next, seconds
   std::vector<Job> jobs_;  // by release
-  std::vector<std::uint32_t> by_work_;
+  std::vector<std::pair<double, std::uint32_t>> by_work_;  // beside each index its work: what is sorted lies together
   // Of left_undone: work waiting, by the point it is due at.
   std::vector<double> waiting_;
   std::vector<std::uint64_t> any_;  // a bit a point
