@@ -80,7 +80,7 @@ void Controller::State::emit(Action action) {
     void operator()(const action::Swap& a) { s.mix(std::uint64_t{a.instance.value} << 32 | a.to.value); }
   } mixer{*this};
   std::visit(mixer, action);
-  out->push_back(std::move(action));
+  out->push_back(action);
 }
 
 void Controller::State::record(ExplainRecord entry) {
