@@ -408,16 +408,22 @@ class Search {
     while (!legs.empty() && legs.size() > kept(i) && legs.size() > 1 && legs[legs.size() - 2].until >= from)
       legs.pop_back();
     if (!legs.empty()) set(legs.back(), from);
-    const std::size_t models = 2 + below(2);
     const double mean = seconds(problem_.horizon) / static_cast<double>(4 << below(4));
-    std::array<std::pair<std::uint32_t, Duration>, 3> turns;
-    for (std::size_t t = 0; t < models; ++t)
-      turns[t] = {some_model(i), duration_from_seconds(mean * (0.3 + 1.4 * prng_.uniform()))};
-    Duration at = from;
-    for (std::size_t t = 0; at < problem_.horizon && legs.size() < longest; ++t) {
-      at += turns[t % models].second;
-      legs.push_back({.model = turns[t % models].first});
-      set(legs.back(), at);
+    Legs turns(2 + below(2));
+    for (Leg& turn : turns)
+      turn = {.model = some_model(i), .until = duration_from_seconds(mean * (0.3 + 1.4 * prng_.uniform()))};
+    go_round(legs, turns, from);
+  }
+
+  // Turns are visits with their lengths for an end.
+  void go_round(Legs& legs, const Legs& turns, Duration at) {
+    while (true) {
+      for (const Leg& turn : turns) {
+        if (at >= problem_.horizon || legs.size() >= longest) return;
+        at += std::max(turn.until, fluid_.time_of(1));
+        legs.push_back(turn);
+        set(legs.back(), at);
+      }
     }
   }
 
@@ -425,16 +431,13 @@ class Search {
   void repeat(Legs& legs, std::size_t p) {
     const std::size_t count = std::min(2 + below(3), legs.size() - p);
     if (count < 2) return;
-    std::array<std::pair<std::uint32_t, Duration>, 4> turns;
-    for (std::size_t t = 0; t < count; ++t)
-      turns[t] = {legs[p + t].model, legs[p + t].until - (p + t > 0 ? legs[p + t - 1].until : Duration::zero())};
-    legs.resize(p + count);
-    Duration at = legs.back().until;
-    for (std::size_t t = 0; at < problem_.horizon && legs.size() < longest; ++t) {
-      at += std::max(turns[t % count].second, fluid_.time_of(1));
-      legs.push_back({.model = turns[t % count].first});
-      set(legs.back(), at);
+    Legs turns;
+    for (std::size_t q = p; q < p + count; ++q) {
+      turns.push_back(legs[q]);
+      if (q > 0) turns.back().until -= legs[q - 1].until;
     }
+    legs.resize(p + count);
+    go_round(legs, turns, legs.back().until);
   }
 
   // Two instances change what they do from some cell on.
