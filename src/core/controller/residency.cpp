@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "core/controller/state.hpp"
-#include "core/plan/swap_rule.hpp"
 
 namespace qlm {
 namespace {
@@ -24,6 +23,12 @@ constexpr Duration stream_window = 300s;   // of arrivals, to foretell those to 
 constexpr int cells_a_group = 48;
 constexpr double learning = 0.25;          // of the newest drain or swap
 constexpr double typical_drain = 2.5;      // residences, before one was seen
+
+// What an instance would do of a model it holds; the model's speed there must be known.
+EngineLoad full_load_of(const HeldModel& held, const InstanceRecord& i, const ModelRecord& m) {
+  const double kv = held.kv_capacity ? static_cast<double>(held.kv_capacity->count) : 0;
+  return full_load(*held.speed, held.slots.value_or(i.governor.limit()), kv, m.mean_prompt(), m.mean_output());
+}
 
 }  // namespace
 
@@ -88,8 +93,7 @@ std::vector<ResidentSummary> Controller::State::residents(const InstanceRecord& 
                       .put_away = duration_from_seconds(scale * seconds(held.put_away)),
                       .bring_in = duration_from_seconds(scale * seconds(held.bring_in))};
     if (held.speed) {
-      const double kv = held.kv_capacity ? static_cast<double>(held.kv_capacity->count) : 0;
-      const EngineLoad load = full_load(*held.speed, held.slots.value_or(i.governor.limit()), kv, m.mean_prompt(), m.mean_output());
+      const EngineLoad load = full_load_of(held, i, m);
       const double work = seconds(request_work(load, Tokens{static_cast<std::int64_t>(m.mean_prompt())}, m.mean_output()));
       r.per_second = 1 / work;
       r.residence = duration_from_seconds(work * load.batch);
@@ -106,10 +110,9 @@ std::vector<ResidentSummary> Controller::State::residents(const InstanceRecord& 
 // A model that is nowhere now has no full engine: it is known by those that hold it.
 void Controller::State::refresh_absent_engine(ModelRecord& m, ModelId id) {
   for (const InstanceId home : m.homes) {
-    for (const HeldModel& held : instances[home.index()].description.holds) {
-      if (held.model != id || !held.speed || m.engine) continue;
-      const double kv = held.kv_capacity ? static_cast<double>(held.kv_capacity->count) : 0;
-      m.engine = full_load(*held.speed, held.slots.value_or(instances[home.index()].governor.limit()), kv, m.mean_prompt(), m.mean_output());
+    const InstanceRecord& i = instances[home.index()];
+    for (const HeldModel& held : i.description.holds) {
+      if (held.model == id && held.speed && !m.engine) m.engine = full_load_of(held, i, m);
     }
   }
 }
@@ -122,7 +125,6 @@ void Controller::State::leave_for(InstanceRecord& i, ModelId next) {
   i.residency.asked = false;
   i.residency.decided = now;
   i.residency.draining = ledger.account(id).slots;
-  ++totals.swaps;
   record({.decision = Decision::swap_decided, .instance = id, .model = next, .count = i.residency.draining});
   const std::vector<ModelId> former = std::exchange(i.description.models, {});
   link_models(id, former, {});
@@ -170,6 +172,7 @@ void Controller::State::on(const event::Swapped& e) {
   residency.asked = false;
   const bool done = e.resident == wanted;
   if (done) {
+    ++totals.swaps;
     const Duration described = setup_time(*i, *wanted);
     if (described > Duration{}) {
       const double ratio = std::clamp(seconds(now - residency.asked_at) / seconds(described), 0.1, 10.0);
@@ -298,37 +301,36 @@ std::optional<ModelId> Controller::State::planned_next(const InstanceRecord& i) 
 
 // What arrived lately, over what the instances that take turns can do of it.
 double Controller::State::offered_load() const {
+  std::vector<double> speed(models.size(), 0.0);  // mean of those that hold it
+  for (const InstanceRecord& i : instances) {
+    if (!i.present) continue;
+    for (const ResidentSummary& r : residents(i)) speed[r.model.index()] += r.per_second / static_cast<double>(models[r.model.index()].homes.size());
+  }
   double work = 0;
-  for (const ModelRecord& m : models) {
-    if (m.homes.empty() || m.demand.window <= 0) continue;
-    double arrivals = 0, speed = 0;
+  for (std::size_t k = 0; k < models.size(); ++k) {
+    const ModelRecord& m = models[k];
+    if (!(speed[k] > 0) || m.demand.window <= 0) continue;
+    double arrivals = 0;
     for (const ModelQueue::Group& group : m.queue.groups()) arrivals += group.arrivals;
-    for (const InstanceId home : m.homes) {
-      for (const ResidentSummary& r : residents(instances[home.index()])) {
-        if (&models[r.model.index()] == &m) speed += r.per_second / static_cast<double>(m.homes.size());
-      }
-    }
-    if (speed > 0) work += arrivals / m.demand.window / speed;
+    work += arrivals / m.demand.window / speed[k];
   }
   return work / holders;
 }
 
-void Controller::State::decide_residency() {
-  if (holders == 0 || now < residency_at) return;
-  residency_at = add(now, look_interval);
-  const PolicyTraits policy = traits(configuration->policy);
-
-  std::vector<swap_rule::Demand> demand(models.size());
+// By model, who waits and who serves it.
+std::vector<swap_rule::Demand> Controller::State::demand() {
+  const bool by_due = traits(configuration->policy).swaps_for_on_time;
+  std::vector<swap_rule::Demand> all(models.size());
   std::vector<OrderForest::Index> firsts;
   for (std::size_t k = 0; k < models.size(); ++k) {
     const ModelId id{static_cast<std::uint32_t>(k)};
     if (!planned(id)) continue;
     refresh_estimates(id);
     const OrderForest::Index first = first_of(id);
-    swap_rule::Demand& d = demand[k];
+    swap_rule::Demand& d = all[k];
     d.waiting = models[k].queue.count();
     if (first != OrderForest::none) firsts.push_back(first);
-    if (policy.swaps_for_on_time) {
+    if (by_due) {
       add_groups(id, d.live);
       std::ranges::stable_sort(d.live, {}, &GroupSummary::due);
       for (const GroupSummary& g : d.live) d.live_requests += g.requests;
@@ -336,25 +338,33 @@ void Controller::State::decide_residency() {
     for (const InstanceId at : models[k].instances) d.serving += available(instances[at.index()]) ? 1 : 0;
   }
   std::ranges::sort(firsts, [this](OrderForest::Index x, OrderForest::Index y) { return sooner(x, y); });
-  for (std::size_t rank = 0; rank < firsts.size(); ++rank) demand[requests[forest.payload(firsts[rank])].request.model.index()].order = static_cast<int>(rank);
+  for (std::size_t rank = 0; rank < firsts.size(); ++rank) all[requests[forest.payload(firsts[rank])].request.model.index()].order = static_cast<int>(rank);
   for (const InstanceRecord& i : instances) {
-    if (i.present && i.residency.next) ++demand[i.residency.next->index()].serving;
+    if (i.present && i.residency.next) ++all[i.residency.next->index()].serving;
   }
+  return all;
+}
 
-  bool follow = false;
-  if (policy.plans) {
-    const double fade = std::max(0.0, 1 - seconds(look_interval) / seconds(remembered));
-    planning.arrived = planning.arrived * fade + static_cast<double>(totals.arrived - planning.arrived_before);
-    planning.late = planning.late * fade + static_cast<double>(std::exchange(planning.late_now, 0));
-    planning.arrived_before = totals.arrived;
-    // Where there is room to spare, what a plan itself makes late must not keep it in force.
-    const double over = offered_load() < light_load ? overload : overload_over;
-    if (planning.late > overload * planning.arrived) planning.overloaded = true;
-    if (planning.late < over * planning.arrived) planning.overloaded = false;
-    if (planning.overloaded) ask_for_plan();
-    follow = planning.overloaded && now < add(planning.made, plan_stale);
-  }
+// Whether plans are followed now: below capacity the rule is better.
+bool Controller::State::follows_plan() {
+  if (!traits(configuration->policy).plans) return false;
+  const double fade = std::max(0.0, 1 - seconds(look_interval) / seconds(remembered));
+  planning.arrived = planning.arrived * fade + static_cast<double>(totals.arrived - planning.arrived_before);
+  planning.late = planning.late * fade + static_cast<double>(std::exchange(planning.late_now, 0));
+  planning.arrived_before = totals.arrived;
+  // Where there is room to spare, what a plan itself makes late must not keep it in force.
+  const double over = offered_load() < light_load ? overload : overload_over;
+  if (planning.late > overload * planning.arrived) planning.overloaded = true;
+  if (planning.late < over * planning.arrived) planning.overloaded = false;
+  if (planning.overloaded) ask_for_plan();
+  return planning.overloaded && now < add(planning.made, plan_stale);
+}
 
+void Controller::State::decide_residency() {
+  if (holders == 0 || now < residency_at) return;
+  residency_at = add(now, look_interval);
+  std::vector<swap_rule::Demand> wanted = demand();
+  const bool follow = follows_plan();
   std::vector<InstanceId> undecided;
   for (const InstanceRecord& i : instances) {
     if (i.present && !i.description.holds.empty() && available(i) && !i.residency.next && now >= i.residency.not_before) undecided.push_back(i.description.id);
@@ -362,7 +372,7 @@ void Controller::State::decide_residency() {
   // Who has least to do where it is goes first.
   const auto order_here = [&](InstanceId id) {
     const auto& resident = instances[id.index()].residency.resident;
-    return resident ? demand[resident->index()].order : swap_rule::nobody;
+    return resident ? wanted[resident->index()].order : swap_rule::nobody;
   };
   std::ranges::stable_sort(undecided, std::greater<>{}, order_here);
   for (const InstanceId id : undecided) {
@@ -371,14 +381,14 @@ void Controller::State::decide_residency() {
     const bool idle = ledger.account(id).slots == 0;
     std::optional<ModelId> next = follow ? planned_next(i) : std::nullopt;
     // A plan knows of late ones as little as of what came after it: nobody waits beside an instance with nothing to do.
-    const bool left_idle = idle && next == i.residency.resident && next && demand[next->index()].waiting == 0;
+    const bool left_idle = idle && next == i.residency.resident && next && wanted[next->index()].waiting == 0;
     if (!next || left_idle) {
-      next = swap_rule::next_model(configuration->policy, demand,
+      next = swap_rule::next_model(configuration->policy, wanted,
                                    {i.residency.resident, idle, now - i.residency.came, holds});
     }
     if (!next || next == i.residency.resident) continue;
-    if (i.residency.resident) --demand[i.residency.resident->index()].serving;
-    ++demand[next->index()].serving;
+    if (i.residency.resident) --wanted[i.residency.resident->index()].serving;
+    ++wanted[next->index()].serving;
     leave_for(i, *next);
   }
 }

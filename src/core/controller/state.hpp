@@ -23,6 +23,7 @@
 #include "core/estimate/wait_calibration.hpp"
 #include "core/estimate/waiting_time.hpp"
 #include "core/plan/order.hpp"
+#include "core/plan/swap_rule.hpp"
 
 namespace qlm {
 
@@ -317,6 +318,8 @@ struct Controller::State {
   void forget_residency(InstanceRecord& i);
   void be(InstanceRecord& i, std::optional<ModelId> resident);
   void decide_residency();
+  std::vector<swap_rule::Demand> demand();
+  bool follows_plan();
   void ask_for_plan();
   double offered_load() const;
   std::optional<ModelId> planned_next(const InstanceRecord& i) const;
