@@ -63,6 +63,20 @@ class Sim(unittest.TestCase):
         self.assertEqual(digests("1"), digests("1"))
         self.assertNotEqual(digests("1"), digests("2"))
 
+    def test_class_values_are_told_apart_and_change_what_policies_do_that_heed_them(self):
+        ran = sim("--suite", "smoke", "--case", "w_a", "--duration", "10m", "--load", "2", "--policy", "edf-expire,priority,qlm",
+                  "--values", "1,1,1", "--values", "10,3,1", "--json", "-")
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+        plain, valued = json.loads(ran.stdout)["cells"]
+        self.assertEqual(valued["name"], plain["name"] + "/values-10-3-1")
+        self.assertEqual(valued["values"], {"interactive": 10, "batch-1": 3, "batch-2": 1})
+        for policy, same in [("edf-expire", True), ("priority", False), ("qlm", False)]:
+            a, b = plain["policies"][policy], valued["policies"][policy]
+            self.assertEqual(a["digest"] == b["digest"], same, policy)
+            self.assertAlmostEqual(a["value_attainment"], a["attainment"])
+        interactive = lambda cell: cell["policies"]["qlm"]["classes"]["interactive"]["attainment"]
+        self.assertGreater(interactive(valued), interactive(plain))
+
     def test_ones_own_trace_over_ones_own_fleet(self):
         ran = sim("--trace", self.file("t.csv", TRACE), "--config", self.file("q.yaml", CONFIG), "--policy", "fcfs,edf", "--json", "-")
         self.assertEqual(ran.returncode, 0, ran.stderr)
@@ -99,6 +113,8 @@ class Sim(unittest.TestCase):
             (["--suite", "smoke", "--load", "0.5,often"], "often"),
             (["--trace", trace, "--config", config, "--load", "0.5"], "--suite"),
             (["--suite", "smoke", "--case", "w_z"], "w_z"),
+            (["--suite", "smoke", "--values", "10,3"], "3 classes"),
+            (["--suite", "smoke", "--values", "10,3,none"], "none"),
             (["--suite", "smoke", "--duration", "60"], "duration"),
             (["--trace", trace, "--config", self.file("no.yaml", CONFIG.replace("prior: {profile: a100-80/mistral-7b}", "served_as: x"))], "prior.profile"),
             (["--trace", trace, "--config", self.file("w.yaml", CONFIG.replace("a100-80/mistral-7b", "a100/mistral"))], "a100-80/mistral-7b"),

@@ -15,6 +15,7 @@
 
 #include "app/sim/own_case.hpp"
 #include "core/domain/names.hpp"
+#include "core/plan/order.hpp"
 #include "simulate/suite/suite_report.hpp"
 
 namespace qlm::sim {
@@ -26,6 +27,7 @@ constexpr Duration longest_backlog = 10'000h;
 struct Arguments {
   std::string suite, trace, configuration, json;
   std::string policies, loads, only, duration;
+  std::vector<std::string> values;
   int seeds = 0;
   std::uint64_t first_seed = 101;  // the first hundred are for tuning
   unsigned jobs = 0;
@@ -74,11 +76,24 @@ Result<std::vector<double>> parse_loads(const std::string& text) {
   return loads;
 }
 
-// One simulation: its place in the results, and what it runs.
+Result<std::vector<std::vector<double>>> parse_values(const std::vector<std::string>& given) {
+  std::vector<std::vector<double>> all;
+  for (const std::string& text : given) {
+    std::vector<double>& values = all.emplace_back();
+    std::istringstream list(text);
+    for (std::string word; std::getline(list, word, ',');) {
+      char* end = nullptr;
+      values.push_back(std::strtod(word.c_str(), &end));
+      if (word.empty() || *end != '\0' || !(values.back() > 0 && values.back() <= 1e6)) return fail(fmt::format("--values: '{}' is no number above 0", word));
+    }
+  }
+  return all;
+}
+
+// One simulation, and its places in the results: where values change nothing but the judgement, one serves several.
 struct Job {
-  std::size_t cell = 0;
-  std::optional<std::size_t> policy;  // none: the limits of the cell
-  const suite::Case* of = nullptr;
+  std::vector<std::size_t> cells;
+  std::optional<std::size_t> policy;  // none: the limits of the cells
 };
 
 class Progress {
@@ -112,6 +127,12 @@ void in_parallel(unsigned threads, std::size_t count, Work&& work) {
   }
 }
 
+std::vector<std::pair<std::string, double>> values_of(const suite::Case& of) {
+  std::vector<std::pair<std::string, double>> values;
+  for (const ServiceClass& c : of.classes) values.emplace_back(c.name, c.value);
+  return values;
+}
+
 std::vector<suite::CellResult> run_suite(const suite::Suite& s, unsigned threads, std::uint64_t first_seed) {
   std::vector<double> capacities(s.cases.size());
   {
@@ -122,33 +143,50 @@ std::vector<suite::CellResult> run_suite(const suite::Suite& s, unsigned threads
     });
   }
   std::vector<suite::CellResult> cells;
+  std::vector<suite::Case> cases;  // of each cell
   std::vector<Job> jobs;
   for (std::size_t c = 0; c < s.cases.size(); ++c) {
     for (const double load : s.loads) {
       for (int seed = 0; seed < s.seeds; ++seed) {
-        for (std::size_t p = 0; p < s.policies.size(); ++p) jobs.push_back({cells.size(), p, &s.cases[c]});
-        jobs.push_back({cells.size(), std::nullopt, &s.cases[c]});
-        suite::CellResult cell{s.cases[c].name, load, first_seed + static_cast<std::uint64_t>(seed), capacities[c], {}, {}};
-        for (const Policy policy : s.policies) cell.policies.emplace_back(policy, suite::Figures{});
-        cells.push_back(std::move(cell));
+        std::vector<std::size_t> alike;
+        for (const std::vector<double>& values : s.values) {
+          suite::Case of = suite::with_values(s.cases[c], values).value();
+          alike.push_back(cells.size());
+          suite::CellResult cell{.name = of.name, .load = load, .seed = first_seed + static_cast<std::uint64_t>(seed), .capacity = capacities[c],
+                                 .values = values_of(of), .limits = {}, .policies = {}};
+          for (const Policy policy : s.policies) cell.policies.emplace_back(policy, suite::Figures{});
+          cells.push_back(std::move(cell));
+          cases.push_back(std::move(of));
+        }
+        for (std::size_t p = 0; p < s.policies.size(); ++p) {
+          if (!heeds_values(s.policies[p])) {
+            jobs.push_back({alike, p});
+          } else {
+            for (const std::size_t cell : alike) jobs.push_back({{cell}, p});
+          }
+        }
+        jobs.push_back({alike, std::nullopt});
       }
     }
   }
   // The longest first, so that the last to end is a short one.
-  std::ranges::stable_sort(jobs, std::greater<>{}, [&](const Job& job) { return cells[job.cell].load; });
+  std::ranges::stable_sort(jobs, std::greater<>{}, [&](const Job& job) { return cells[job.cells.front()].load; });
   Progress progress("simulations,", jobs.size());
   in_parallel(threads, jobs.size(), [&](std::size_t i) {
-    suite::CellResult& cell = cells[jobs[i].cell];
-    const double rate = cell.load * cell.capacity;
+    const Job& job = jobs[i];
+    const suite::CellResult& first = cells[job.cells.front()];
+    const suite::Case& of = cases[job.cells.front()];
+    const double rate = first.load * first.capacity;
     const Duration duration = s.requests > 0 ? duration_from_seconds(2 * static_cast<double>(s.requests) / rate) : s.duration;
-    workload::Trace trace = jobs[i].of->arrivals(rate, duration, cell.seed);
+    workload::Trace trace = of.arrivals(rate, duration, first.seed);
     if (s.requests > 0) trace.resize(std::min(trace.size(), static_cast<std::size_t>(s.requests)));
-    const auto arrivals = suite::to_arrivals(*jobs[i].of, trace).value();
-    if (jobs[i].policy) {
-      auto& [policy, figures] = cell.policies[*jobs[i].policy];
-      figures = suite::figures(*jobs[i].of, fleet::simulate(suite::fleet_spec(*jobs[i].of, policy), arrivals));
+    const auto arrivals = suite::to_arrivals(of, trace).value();
+    if (job.policy) {
+      const fleet::FleetResult result = fleet::simulate(suite::fleet_spec(of, s.policies[*job.policy]), arrivals);
+      for (const std::size_t cell : job.cells) cells[cell].policies[*job.policy].second = suite::figures(cases[cell], result);
     } else {
-      cell.limits = suite::limits_of(*jobs[i].of, arrivals);
+      const suite::Limits limits = suite::limits_of(of, arrivals);
+      for (const std::size_t cell : job.cells) cells[cell].limits = limits;
     }
     progress.one_done();
   });
@@ -166,8 +204,8 @@ std::vector<suite::CellResult> run_own(const OwnCase& own, const std::vector<Pol
   }
   same.arrivals = [&own](double, Duration, std::uint64_t) { return own.trace; };
   const double capacity = suite::measured_capacity(same, 10'000);
-  suite::CellResult cell{own.of.name, static_cast<double>(own.trace.size()) / lasted / capacity, 0, capacity,
-                         suite::limits_of(own.of, arrivals), {}};
+  suite::CellResult cell{.name = own.of.name, .load = static_cast<double>(own.trace.size()) / lasted / capacity, .seed = 0, .capacity = capacity,
+                         .values = values_of(own.of), .limits = suite::limits_of(own.of, arrivals), .policies = {}};
   for (const Policy policy : policies) cell.policies.emplace_back(policy, suite::Figures{});
   Progress progress("simulations,", policies.size());
   in_parallel(threads, policies.size(), [&](std::size_t i) {
@@ -210,8 +248,8 @@ int execute(const Arguments& a) {
     if (a.configuration.empty()) return complain("--trace needs --config: the fleet that serves it");
     auto own = own_case(a.trace, a.configuration);
     if (!own) return complain(own.error().message);
-    if (!a.loads.empty() || a.seeds > 0 || !a.duration.empty() || !a.only.empty()) {
-      return complain("--load, --seeds, --duration and --case choose within a --suite; a trace is taken as it is");
+    if (!a.loads.empty() || a.seeds > 0 || !a.duration.empty() || !a.only.empty() || !a.values.empty()) {
+      return complain("--load, --seeds, --duration, --case and --values choose within a --suite; a trace is taken as it is");
     }
     if (own->trace.empty()) return complain(a.trace + ": holds no request");
     return report(a.trace, run_own(*own, policies->empty() ? std::vector{own->policy} : *policies, threads), a.json);
@@ -231,6 +269,14 @@ int execute(const Arguments& a) {
   }
   std::erase_if(s->cases, [&](const suite::Case& c) { return c.name.find(a.only) == std::string::npos; });
   if (s->cases.empty()) return complain(fmt::format("--case: no case of {} has '{}' in its name", a.suite, a.only));
+  const auto values = parse_values(a.values);
+  if (!values) return complain(values.error().message);
+  if (!values->empty()) s->values = *values;
+  for (const suite::Case& c : s->cases) {
+    for (const std::vector<double>& each : s->values) {
+      if (const auto fits = suite::with_values(c, each); !fits) return complain("--values: " + fits.error().message);
+    }
+  }
   return report(a.suite, run_suite(*s, threads, a.first_seed), a.json);
 }
 
@@ -244,6 +290,7 @@ int run(int argc, char** argv) {
   app.add_option("--config", a.configuration, "the configuration whose fleet serves it");
   app.add_option("--policy", a.policies, "compared policies: qlm,edf,...; otherwise the suite's, or the configuration's");
   app.add_option("--load", a.loads, "loads instead of the suite's: 0.8,1.2");
+  app.add_option("--values", a.values, "class values instead of the suite's, urgent first: 10,3,1; twice: each case with each")->allow_extra_args(false);
   app.add_option("--case", a.only, "only cases with this in their name");
   app.add_option("--duration", a.duration, "how long requests arrive, instead of the suite's (20m)");
   app.add_option("--seeds", a.seeds, "how many seeds, instead of the suite's")->check(CLI::Range(1, 1000));

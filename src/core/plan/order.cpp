@@ -34,6 +34,16 @@ PolicyTraits traits(Policy policy) {
   return {};
 }
 
+bool heeds_values(Policy policy) {
+  switch (policy) {
+    case Policy::fcfs:
+    case Policy::edf:
+    case Policy::edf_expire:
+    case Policy::sjf: return false;
+    default: return true;
+  }
+}
+
 std::int64_t order_key(Policy policy, const OrderFacts& facts) {
   switch (policy) {
     case Policy::fcfs: return 0;  // arrival alone

@@ -20,6 +20,8 @@ struct PolicyTraits {
   bool groups_by_size = false;  // request groups are cut by prompt size too, so that a group's requests are alike
 };
 PolicyTraits traits(Policy policy);
+// Whether what classes are worth changes what it does; otherwise only how that is judged.
+bool heeds_values(Policy policy);
 
 struct OrderFacts {
   Instant deadline = never;      // of its first token, or of its end

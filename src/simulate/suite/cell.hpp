@@ -35,6 +35,7 @@ struct Case {
 struct Suite {
   std::string name;
   std::vector<Case> cases;
+  std::vector<std::vector<double>> values = {{}};  // of the classes, in their order; each case with each; empty: as they are
   std::vector<double> loads;
   int seeds = 3;
   Duration duration{};            // of arrivals; drained after
@@ -48,6 +49,8 @@ struct SuiteName {
 };
 std::vector<SuiteName> suite_names();
 Result<Suite> suite(std::string_view name);
+// The same case with other class values, told by its name unless they are all 1. An error where there are not as many classes.
+Result<Case> with_values(const Case& of, const std::vector<double>& values);
 
 // The controller's ids are indices into the case's classes and models; a name that is not there is an error.
 Result<std::vector<fleet::Arrival>> to_arrivals(const Case& of, const workload::Trace& trace);

@@ -91,8 +91,10 @@ std::string to_json(const std::string& suite_name, const std::vector<CellResult>
       report::json_quoted(suite_name));
   for (std::size_t i = 0; i < cells.size(); ++i) {
     const CellResult& cell = cells[i];
-    out += fmt::format("{}\n{{\"name\":{},\"load\":{},\"seed\":{},\"capacity_requests_per_s\":{:.4f},\"policies\":{{", i == 0 ? "" : ",",
-                       report::json_quoted(cell.name), cell.load, cell.seed, cell.capacity);
+    std::string values;
+    for (const auto& [of_class, value] : cell.values) values += fmt::format("{}{}:{}", values.empty() ? "" : ",", report::json_quoted(of_class), value);
+    out += fmt::format("{}\n{{\"name\":{},\"load\":{},\"seed\":{},\"capacity_requests_per_s\":{:.4f},\"values\":{{{}}},\"policies\":{{", i == 0 ? "" : ",",
+                       report::json_quoted(cell.name), cell.load, cell.seed, cell.capacity, values);
     for (std::size_t p = 0; p < cell.policies.size(); ++p) {
       out += fmt::format("{}{}:{}", p == 0 ? "" : ",", report::json_quoted(name(cell.policies[p].first)), figures_json(cell.policies[p].second));
     }
@@ -109,9 +111,12 @@ std::string to_table(const std::vector<CellResult>& cells) {
       "On time: % of all offered requests completed with TTFT within their class's and a mean gap of at most 200 ms (or the class's TPOT);\n"
       "no scheduler passes the bound, and none that does not see output lengths beforehand the ceiling, on average.\n"
       "Steady: of arrivals from 900 s after the first to 600 s before the last; several models taking turns leave each other its ceiling.\n"
-      "± half the 95 % confidence interval over seeds. Useful: output tokens a second of requests on time.\n\n";
-  out += fmt::format("{:<30} {:>5}  {:<13} {:>12} {:>12} {:>12} {:>7} {:>10} {:>7} {:>7} {:>7}\n", "case", "load", "policy", "on time", "by value",
-                     "worst class", "steady", "useful t/s", "busy", "swaps", "evicted");
+      "± half the 95 % confidence interval over seeds.\n"
+      "Useful: output tokens a second of requests on time. Waited: the longest that anybody did before it was started.\n\n";
+  std::size_t wide = 30;
+  for (const CellResult& cell : cells) wide = std::max(wide, cell.name.size());
+  out += fmt::format("{:<{}} {:>5}  {:<13} {:>12} {:>12} {:>12} {:>7} {:>10} {:>7} {:>7} {:>7} {:>9}\n", "case", wide, "load", "policy", "on time", "by value",
+                     "worst class", "steady", "useful t/s", "busy", "swaps", "evicted", "waited");
   std::string losing;
   bool compared = false;  // qlm with others
   for (const Point& point : points(cells)) {
@@ -127,7 +132,7 @@ std::string to_table(const std::vector<CellResult>& cells) {
         best = by_value.mean;
         best_name = name(policy);
       }
-      out += fmt::format("{:<30} {:>5}  {:<13} {:>12} {:>12} {:>12} {:>7.1f} {:>10.0f} {:>6.1f}% {:>7.0f} {:>7.0f}\n", p == 0 ? point.name : "",
+      out += fmt::format("{:<{}} {:>5}  {:<13} {:>12} {:>12} {:>12} {:>7.1f} {:>10.0f} {:>6.1f}% {:>7.0f} {:>7.0f} {:>7.0f} s\n", p == 0 ? point.name : "", wide,
                          p == 0 ? fmt::format("{:.3g}", point.load) : "", name(policy),
                          shown(over_seeds(point, p, [](const Figures& f) { return f.all.share(); })), shown(by_value),
                          shown(over_seeds(point, p, [](const Figures& f) { return f.worst_class(); })),
@@ -135,7 +140,8 @@ std::string to_table(const std::vector<CellResult>& cells) {
                          over_seeds(point, p, [](const Figures& f) { return f.useful_tokens_per_s; }).mean,
                          100 * over_seeds(point, p, [](const Figures& f) { return f.busy_share; }).mean,
                          over_seeds(point, p, [](const Figures& f) { return static_cast<double>(f.swaps); }).mean,
-                         over_seeds(point, p, [](const Figures& f) { return static_cast<double>(f.evictions); }).mean);
+                         over_seeds(point, p, [](const Figures& f) { return static_cast<double>(f.evictions); }).mean,
+                         over_seeds(point, p, [](const Figures& f) { return seconds(f.largest_wait); }).mean);
     }
     const auto limit = [&point](auto&& of) {
       std::vector<double> values;
@@ -143,13 +149,13 @@ std::string to_table(const std::vector<CellResult>& cells) {
       return shown(estimate(values));
     };
     if (point.seeds.front()->limits.ceiling) {
-      out += fmt::format("{:<30} {:>5}  {:<13} {:>12}\n", "", "", "(ceiling)", limit([](const Limits& l) { return l.ceiling.value_or(1); }));
+      out += fmt::format("{:<{}} {:>5}  {:<13} {:>12}\n", "", wide, "", "(ceiling)", limit([](const Limits& l) { return l.ceiling.value_or(1); }));
     }
     if (point.seeds.front()->limits.steady_ceiling) {
-      out += fmt::format("{:<30} {:>5}  {:<13} {:>12} {:>12} {:>12} {:>7}\n", "", "", "(steady ceiling)", "", "", "",
+      out += fmt::format("{:<{}} {:>5}  {:<13} {:>12} {:>12} {:>12} {:>7}\n", "", wide, "", "(steady ceiling)", "", "", "",
                          limit([](const Limits& l) { return l.steady_ceiling.value_or(1); }));
     }
-    out += fmt::format("{:<30} {:>5}  {:<13} {:>12}\n", "", "", "(bound)", limit([](const Limits& l) { return l.bound; }));
+    out += fmt::format("{:<{}} {:>5}  {:<13} {:>12}\n", "", wide, "", "(bound)", limit([](const Limits& l) { return l.bound; }));
     compared = compared || (ours >= 0 && policies.size() > 1);
     if (ours >= 0 && ours < best - noise) {
       losing += fmt::format("  {} at {}: {:.1f} under qlm, {:.1f} under {}\n", point.name, point.load, 100 * ours, 100 * best, best_name);

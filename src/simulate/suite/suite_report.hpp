@@ -15,6 +15,7 @@ struct CellResult {
   double load = 0;
   std::uint64_t seed = 0;
   double capacity = 0;  // requests a second at load 1
+  std::vector<std::pair<std::string, double>> values;  // of the classes
   Limits limits;
   std::vector<std::pair<Policy, Figures>> policies;  // in the order asked for
 };

@@ -1,6 +1,8 @@
 // The suites (docs/scheduling.md): W_A, W_C (one model, one GPU), W_B and heterogeneous (several models taking turns).
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
 
 #include "core/enginemodel/profiles.hpp"
@@ -161,7 +163,9 @@ Suite steady() {
   Suite s{.name = "steady",
           .cases = all_cases(600s, {&warm, &nvme}), .loads = load_grid};
   s.duration = 10'800s;
+  s.values = {{1, 1, 1}, {10, 3, 1}};
   s.policies = all_policies;
+  s.policies.push_back(Policy::priority);
   return s;
 }
 
@@ -171,9 +175,20 @@ struct Named {
 };
 const std::array<Named, 3> named = {{{{"smoke", "forty minutes of one model, and of four by turns, at three loads, one seed: under a minute"}, smoke},
                                      {{"paper", "the paper's own set-up: 3,500 requests a trace"}, paper},
-                                     {{"steady", "three hours of arrivals at six loads, three seeds"}, steady}}};
+                                     {{"steady", "three hours of arrivals at six loads, three seeds, class values 1/1/1 and 10/3/1"}, steady}}};
 
 }  // namespace
+
+Result<Case> with_values(const Case& of, const std::vector<double>& values) {
+  Case made = of;
+  if (values.empty()) return made;
+  if (values.size() != of.classes.size()) {
+    return fail(fmt::format("{} has {} classes, not {}", of.name, of.classes.size(), values.size()));
+  }
+  for (std::size_t c = 0; c < values.size(); ++c) made.classes[c].value = values[c];
+  if (std::ranges::any_of(values, [](double v) { return v != 1; })) made.name += fmt::format("/values-{}", fmt::join(values, "-"));
+  return made;
+}
 
 std::vector<SuiteName> suite_names() {
   std::vector<SuiteName> names;

@@ -72,6 +72,16 @@ TEST(Suite, ATraceThatNamesWhatIsNotThereIsRefused) {
   EXPECT_TRUE(to_arrivals(c, {{.arrival = 0s, .model = "", .slo_class = ""}}));
 }
 
+TEST(Suite, OtherValuesMakeAnotherCaseOfTheSameArrivals) {
+  const Case c = small_case();
+  const Case valued = with_values(c, {10, 3, 1}).value();
+  EXPECT_EQ(valued.name, c.name + "/values-10-3-1");
+  EXPECT_EQ(valued.classes[1].value, 3);
+  EXPECT_EQ(valued.arrivals(10, 60s, 7), c.arrivals(10, 60s, 7));
+  EXPECT_EQ(with_values(c, {1, 1, 1})->name, c.name);
+  EXPECT_FALSE(with_values(c, {10, 3})) << "three classes, two values";
+}
+
 TEST(Suite, NamesAreKnownAndSoAreWrongOnes) {
   for (const SuiteName& each : suite_names()) EXPECT_EQ(suite(each.name)->name, each.name);
   EXPECT_NE(suite("smoky").error().message.find("smoke"), std::string::npos);
@@ -81,7 +91,7 @@ CellResult cell(double load, std::uint64_t seed, double qlm, double sjf) {
   Figures ours, other;
   ours.value_attainment = qlm;
   other.value_attainment = sjf;
-  return {"w_a/x", load, seed, 10, {}, {{Policy::sjf, other}, {Policy::qlm, ours}}};
+  return {.name = "w_a/x", .load = load, .seed = seed, .capacity = 10, .values = {}, .limits = {}, .policies = {{Policy::sjf, other}, {Policy::qlm, ours}}};
 }
 
 TEST(SuiteReport, ALosingCellIsNamedAndNoiseIsNot) {
