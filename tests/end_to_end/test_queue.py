@@ -166,7 +166,7 @@ class Operating(unittest.TestCase):
             self.assertEqual(ask(qlm)[0], 200)
 
     def test_every_policy_can_take_over_under_load_and_none_loses_a_request(self):
-        policies = ["priority", "edf", "edf-expire", "sjf", "qlm", "fcfs"]
+        policies = ["priority", "edf", "edf-expire", "sjf", "greedy", "shepherd", "qlm-lp", "qlm-lp-expire", "qlm-sp", "qlm", "fcfs"]
         with Emulator("--speed", "20") as engine, ThreadPoolExecutor(120) as pool:
             fleet = config(engine, extra="models: {mistral-7b: {prior: {profile: a100-80/mistral-7b}}}\n", options=", max_in_flight: 2")
             with Qlm(config=fleet + "policy: fcfs\n") as qlm:

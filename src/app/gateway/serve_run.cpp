@@ -148,7 +148,7 @@ int run(int argc, char** argv) {
   app.add_option("--config", arguments.file, "the configuration (YAML)")->excludes("URL");
   app.add_option("--listen", arguments.overrides.listen, "where clients come (default 127.0.0.1:8080)");
   app.add_option("--admin", arguments.overrides.admin, "health and metrics (default 127.0.0.1:8081)");
-  app.add_option("--policy", arguments.overrides.policy, "order of the queue: fcfs, priority, edf, edf-expire, sjf, greedy or qlm");
+  app.add_option("--policy", arguments.overrides.policy, "order of the queue: fcfs, priority, edf, edf-expire, sjf, greedy, shepherd, qlm-lp,\nqlm-lp-expire, qlm-sp or qlm");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -76,6 +76,10 @@ std::int64_t Controller::State::overtaking_key(const RequestRecord& r, std::int6
     case Policy::edf:
     case Policy::edf_expire:
     case Policy::greedy:
+    case Policy::shepherd:
+    case Policy::qlm_lp:
+    case Policy::qlm_lp_expire:
+    case Policy::qlm_sp:
     case Policy::qlm: return order_key - r.arrived.time_since_epoch().count();
   }
   return 0;
@@ -89,6 +93,10 @@ Overtaking::Kind overtaking_kind(Policy policy) {
     case Policy::edf:
     case Policy::edf_expire:
     case Policy::greedy:
+    case Policy::shepherd:
+    case Policy::qlm_lp:
+    case Policy::qlm_lp_expire:
+    case Policy::qlm_sp:
     case Policy::qlm: return Overtaking::Kind::by_time;
   }
   return Overtaking::Kind::nobody;

@@ -149,7 +149,7 @@ void Controller::State::swap_when_empty(InstanceRecord& i) {
   const int slots = ledger.account(i.description.id).slots;
   if (slots > 0) {
     // Where the order alone decides, who was evicted is first again, and would bring the model straight back.
-    if (traits(configuration->policy).swaps_for_on_time && slots <= evicted_share * i.governor.limit()) evict_rest(i);
+    if (traits(configuration->policy).evicts_rest && slots <= evicted_share * i.governor.limit()) evict_rest(i);
     return;
   }
   residency.asked = true;
@@ -203,12 +203,13 @@ void Controller::State::set_streams(ModelId id, Duration elapsed) {
   }
 }
 
-// Those that are not late, cut by their place in the order, which is their latest start or deadline.
+// Those that are not late, or all where late ones are served as all others, cut by their place in the order, which is their latest start or deadline.
 void Controller::State::add_groups(ModelId id, std::vector<GroupSummary>& to) const {
+  const bool late_too = !traits(configuration->policy).late_last;
   for (const ModelQueue::Group& group : models[id.index()].queue.groups()) {
     const OrderForest::Tree& tree = group.tree;
     const std::int64_t count = forest.count(tree);
-    std::int64_t before = count == 0 ? 0 : forest.before(tree, {now.time_since_epoch().count(), 0}).count;
+    std::int64_t before = count == 0 || late_too ? 0 : forest.before(tree, {now.time_since_epoch().count(), 0}).count;
     if (before >= count) continue;
     const std::int64_t from = forest.key(forest.at_rank(tree, before)), last = forest.key(forest.at_rank(tree, count - 1));
     const std::int64_t step = std::max<std::int64_t>(std::chrono::nanoseconds(2s).count(), (last - from) / cells_a_group + 1);
@@ -217,7 +218,7 @@ void Controller::State::add_groups(ModelId id, std::vector<GroupSummary>& to) co
       const std::int64_t up_to = forest.before(tree, {edge + step, 0}).count;
       if (up_to == before) continue;
       const Duration due = Instant{Duration{std::min(edge + step / 2, last)}} - now;
-      to.push_back({.model = id, .service_class = group.key.service_class, .value = value, .requests = up_to - before, .due = due});
+      to.push_back({.model = id, .service_class = group.key.service_class, .value = value, .requests = up_to - before, .due = due, .first = Instant{Duration{edge}} - now});
       before = up_to;
     }
   }
@@ -226,10 +227,11 @@ void Controller::State::add_groups(ModelId id, std::vector<GroupSummary>& to) co
 Snapshot Controller::snapshot(Instant now) {
   State& s = *state_;
   s.snapshot_version = SnapshotVersion{s.snapshot_version.value + 1};
-  Snapshot snapshot{.version = s.snapshot_version, .taken = std::max(now, s.now), .models = s.models.size(), .groups = {}, .streams = {}, .instances = {}};
+  Snapshot snapshot{.version = s.snapshot_version, .taken = std::max(now, s.now), .policy = s.configuration->policy, .models = s.models.size(), .groups = {}, .streams = {}, .outputs = {}, .instances = {}};
   for (std::size_t k = 0; k < s.models.size(); ++k) {
     const ModelId id{static_cast<std::uint32_t>(k)};
     const ModelRecord& m = s.models[k];
+    snapshot.outputs.push_back({m.mean_output(), m.output_deviation()});
     if (!s.planned(id)) continue;
     s.add_groups(id, snapshot.groups);
     if (m.demand.window <= 0) continue;
@@ -294,7 +296,9 @@ std::optional<ModelId> Controller::State::planned_next(const InstanceRecord& i) 
   const auto of = std::ranges::find(planning.in_force.instances, i.description.id, &Plan::Visits::instance);
   if (of == planning.in_force.instances.end()) return std::nullopt;
   for (const Plan::Visit& visit : of->visits) {
-    if (now < visit.until) return visit.model;
+    // A plan of what waits, and not of what will come, goes on to the next visit where nobody is left.
+    const bool over = traits(configuration->policy).plans_always && models[visit.model.index()].queue.empty();
+    if (now < visit.until && !over) return visit.model;
   }
   return std::nullopt;
 }
@@ -345,9 +349,10 @@ std::vector<swap_rule::Demand> Controller::State::demand() {
   return all;
 }
 
-// Whether plans are followed now: below capacity the rule is better.
+// Whether plans are followed now: below capacity the rule is better than ours; the paper's know no other.
 bool Controller::State::follows_plan() {
-  if (!traits(configuration->policy).plans) return false;
+  const PolicyTraits policy = traits(configuration->policy);
+  if (!policy.plans) return false;
   const double fade = std::max(0.0, 1 - seconds(look_interval) / seconds(remembered));
   planning.arrived = planning.arrived * fade + static_cast<double>(totals.arrived - planning.arrived_before);
   planning.late = planning.late * fade + static_cast<double>(std::exchange(planning.late_now, 0));
@@ -356,8 +361,8 @@ bool Controller::State::follows_plan() {
   const double over = offered_load() < light_load ? overload : overload_over;
   if (planning.late > overload * planning.arrived) planning.overloaded = true;
   if (planning.late < over * planning.arrived) planning.overloaded = false;
-  if (planning.overloaded) ask_for_plan();
-  return planning.overloaded && now < add(planning.made, plan_stale);
+  if (policy.plans_always ? totals.queued > 0 : planning.overloaded) ask_for_plan();
+  return (policy.plans_always || planning.overloaded) && now < add(planning.made, plan_stale);
 }
 
 void Controller::State::decide_residency() {
@@ -382,7 +387,9 @@ void Controller::State::decide_residency() {
     std::optional<ModelId> next = follow ? planned_next(i) : std::nullopt;
     // A plan knows of late ones as little as of what came after it: nobody waits beside an instance with nothing to do.
     const bool left_idle = idle && next == i.residency.resident && next && wanted[next->index()].waiting == 0;
-    if (!next || left_idle) {
+    // The paper's plan has all that wait: whoever has no part in it stays, as long as there is something to do.
+    const bool stays = follow && traits(configuration->policy).plans_always && i.residency.resident && wanted[i.residency.resident->index()].waiting > 0;
+    if ((!next && !stays) || left_idle) {
       next = swap_rule::next_model(configuration->policy, wanted,
                                    {i.residency.resident, idle, now - i.residency.came, holds});
     }

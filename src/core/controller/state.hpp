@@ -4,6 +4,7 @@
 // residency.cpp which model is served where, instances.cpp minds breakers and stalls, queries.cpp answers questions.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -111,6 +112,7 @@ struct ModelRecord {
 
   double mean_output() const { return output; }
   double mean_prompt() const { return outputs_weight >= 1 ? prompts / outputs_weight : double{typical_prompt}; }
+  double output_deviation() const;
   double mean_age() const;
 };
 
@@ -127,6 +129,12 @@ struct TokenBucket {
 // Tokens that a running request has generated, on average over those that run: half its length, and more where lengths
 // differ, for the long ones run longer.
 inline double ModelRecord::mean_age() const { return outputs_weight >= 1 && outputs > 0 ? squared_outputs / (2 * outputs) : typical_output; }
+
+inline double ModelRecord::output_deviation() const {
+  if (outputs_weight < 2) return output;
+  const double mean = outputs / outputs_weight;
+  return std::sqrt(std::max(0.0, squared_outputs / outputs_weight - mean * mean));
+}
 
 struct TenantRecord {
   int in_system = 0;

@@ -14,8 +14,10 @@
 
 namespace qlm {
 
-enum class Policy : std::uint8_t { fcfs, priority, edf, edf_expire, sjf, greedy, qlm };
-inline constexpr std::array all_policies = {Policy::fcfs, Policy::priority, Policy::edf, Policy::edf_expire, Policy::sjf, Policy::greedy, Policy::qlm};
+enum class Policy : std::uint8_t { fcfs, priority, edf, edf_expire, sjf, greedy, shepherd, qlm_lp, qlm_lp_expire, qlm_sp, qlm };
+inline constexpr std::array all_policies = {Policy::fcfs,     Policy::priority, Policy::edf,           Policy::edf_expire,
+                                            Policy::sjf,      Policy::greedy,   Policy::shepherd,      Policy::qlm_lp,
+                                            Policy::qlm_lp_expire, Policy::qlm_sp, Policy::qlm};
 
 // At most `amount` at once, refilled evenly over `per`.
 struct RateLimit {

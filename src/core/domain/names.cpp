@@ -10,6 +10,10 @@ std::string_view name(Policy policy) {
     case Policy::edf_expire: return "edf-expire";
     case Policy::greedy: return "greedy";
     case Policy::sjf: return "sjf";
+    case Policy::shepherd: return "shepherd";
+    case Policy::qlm_lp: return "qlm-lp";
+    case Policy::qlm_lp_expire: return "qlm-lp-expire";
+    case Policy::qlm_sp: return "qlm-sp";
     case Policy::qlm: return "qlm";
   }
   return "unknown";

@@ -8,6 +8,7 @@
 
 #include "base/quantity.hpp"
 #include "base/time.hpp"
+#include "core/domain/configuration.hpp"
 #include "core/domain/ids.hpp"
 
 namespace qlm {
@@ -18,7 +19,8 @@ struct GroupSummary {
   ClassId service_class;
   double value = 1;           // of one on time
   std::int64_t requests = 0;
-  Duration due{};             // latest start, from `taken`; above zero: those that are late are not there
+  Duration due{};             // latest start, from `taken`; those that are late are there where the policy serves them as all others
+  Duration first{};           // of the first of them; not above `due`
 };
 
 // What has been arriving lately of one model and class.
@@ -40,6 +42,11 @@ struct ResidentSummary {
   Duration residence{};       // of a request in the engine
 };
 
+// Of the outputs of a model's requests, in tokens.
+struct OutputSummary {
+  double mean = 0, deviation = 0;
+};
+
 struct InstanceSummary {
   InstanceId instance;
   int in_flight = 0;
@@ -53,9 +60,11 @@ struct InstanceSummary {
 struct Snapshot {
   SnapshotVersion version;
   Instant taken;
+  Policy policy = Policy::fcfs;
   std::size_t models = 0;
   std::vector<GroupSummary> groups;        // by model, then class, then due
   std::vector<StreamSummary> streams;      // by model, then class
+  std::vector<OutputSummary> outputs;      // by model
   std::vector<InstanceSummary> instances;  // by id; those that hold several models
 };
 

@@ -1,5 +1,5 @@
 // From the controller's snapshot to the plan that it carries out: which model each instance serves, and until when
-// (visits.hpp). Run beside the controller by whoever feeds it: the gateway on another thread, the simulator in place.
+// (visits.hpp; under the paper's policies paper_plan.hpp). Run beside the controller by whoever feeds it: the gateway on another thread, the simulator in place.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +13,7 @@ struct PlanningBudget {
   // some 20 us, and no more than 2,000 are tried.
   std::int64_t rollouts = 50;
   std::uint64_t seed = 1;
+  std::int64_t positions = 20'000;  // the same of the paper's search (paper_lp.hpp)
 };
 
 // `in_force` is the plan to begin from; its visits of long ago are forgotten. Instances that are not available stay as

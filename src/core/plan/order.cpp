@@ -27,9 +27,13 @@ PolicyTraits traits(Policy policy) {
     case Policy::edf: return {};
     case Policy::edf_expire:
     case Policy::sjf: return {.late_last = true};
-    case Policy::greedy: return {.late_last = true, .swaps_for_on_time = true};
+    case Policy::greedy:
+    case Policy::shepherd: return {.late_last = true, .swaps_for_on_time = true, .evicts_rest = true};
+    case Policy::qlm_lp:
+    case Policy::qlm_sp: return {.plans = true, .plans_always = true, .evicts_rest = true};
+    case Policy::qlm_lp_expire: return {.late_last = true, .plans = true, .plans_always = true, .evicts_rest = true};
     case Policy::qlm:
-      return {.late_last = true, .gives_up = true, .gathers = true, .plans = true, .swaps_for_on_time = true, .groups_by_size = true};
+      return {.late_last = true, .gives_up = true, .gathers = true, .plans = true, .swaps_for_on_time = true, .evicts_rest = true, .groups_by_size = true};
   }
   return {};
 }
@@ -50,7 +54,11 @@ std::int64_t order_key(Policy policy, const OrderFacts& facts) {
     case Policy::priority: return -static_cast<std::int64_t>(std::clamp(facts.class_value, -1e9, 1e9) * 1e6);
     case Policy::edf:
     case Policy::edf_expire:
-    case Policy::greedy: return facts.deadline.time_since_epoch().count();
+    case Policy::greedy:
+    case Policy::shepherd:
+    case Policy::qlm_lp:
+    case Policy::qlm_lp_expire:
+    case Policy::qlm_sp: return facts.deadline.time_since_epoch().count();
     case Policy::sjf: return facts.work.count();
     case Policy::qlm: return facts.latest_start.time_since_epoch().count();
   }

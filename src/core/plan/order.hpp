@@ -16,7 +16,9 @@ struct PolicyTraits {
   bool gives_up = false;        // in overload some are given up before they are late (plan/on_time_set.hpp)
   bool gathers = false;         // engines with separate steps are given requests together
   bool plans = false;           // which model is served where, in overload (core/plan/visits.hpp); else by rule
+  bool plans_always = false;    // and not in overload only: the paper's policies (core/plan/paper_plan.hpp)
   bool swaps_for_on_time = false;  // a model is brought in for those who can be on time (plan/swap_rule.hpp); else for who is first
+  bool evicts_rest = false;     // of a drain, its last few
   bool groups_by_size = false;  // request groups are cut by prompt size too, so that a group's requests are alike
 };
 PolicyTraits traits(Policy policy);

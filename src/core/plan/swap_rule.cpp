@@ -9,6 +9,7 @@ constexpr double dwell = 3;         // swaps' worth of time, before a model with
 constexpr double worthwhile = 2;    // swaps' worth of work, before one that others serve already is brought in too
 constexpr Duration urgent = 2s;     // before a latest start, at the latest
 constexpr Duration window = 120s;   // a visit is thought through for so long
+constexpr double preempting = 3.03; // times as many, to leave a batch that runs (scheduling-survey: SHEPHERD's lambda)
 
 const ResidentSummary* held(const Instance& i, std::optional<ModelId> model) {
   const auto at = std::ranges::find_if(i.holds, [&](const ResidentSummary& r) { return r.model == model; });
@@ -63,6 +64,30 @@ std::optional<ModelId> longest_queue(std::span<const Demand> demand, const Insta
     }
   }
   return best;
+}
+
+// SHEPHERD's online rule (Zhang et al., NSDI 2023), as we read it for engines that batch continuously: a model's batch is
+// what can start together on time; while something runs the model is left for a batch so many times as large only, then for
+// any larger one. (To leave it for any larger one once what it began with has been replaced does worse.) It knows of no
+// swaps; that they take time counts here for its good.
+std::optional<ModelId> largest_batch(std::span<const Demand> demand, const Instance& i) {
+  const auto batch = [&](const ResidentSummary& r, Duration ready) {
+    double count = 0;
+    for (const GroupSummary& g : demand[r.model.index()].live) count += g.due < ready ? 0 : static_cast<double>(g.requests);
+    return std::min(count, r.per_second * seconds(r.residence));
+  };
+  const ResidentSummary* here = held(i, i.resident);
+  double most = here ? batch(*here, Duration{}) * (i.idle ? 1 : preempting) : 0;
+  std::optional<ModelId> best;
+  for (const ResidentSummary& r : i.holds) {
+    const Duration ready = ready_in(i, r);
+    if (r.model == i.resident || !worth_another(demand[r.model.index()], r, ready)) continue;
+    if (const double count = batch(r, ready); count > most) {
+      most = count;
+      best = r.model;
+    }
+  }
+  return best ? best : longest_queue(demand, i);
 }
 
 // Stay while there is somebody to serve on time; leave for another model's last chance, if that is worth more than what
@@ -128,8 +153,12 @@ std::optional<ModelId> next_model(Policy policy, std::span<const Demand> demand,
     case Policy::priority:
     case Policy::edf:
     case Policy::edf_expire:
-    case Policy::sjf: return where_the_order_says(demand, instance);
+    case Policy::sjf:
+    case Policy::qlm_lp:
+    case Policy::qlm_lp_expire:
+    case Policy::qlm_sp: return where_the_order_says(demand, instance);
     case Policy::greedy: return longest_queue(demand, instance);
+    case Policy::shepherd: return largest_batch(demand, instance);
     case Policy::qlm: return most_on_time(demand, instance);
   }
   return std::nullopt;

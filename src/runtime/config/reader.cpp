@@ -211,8 +211,6 @@ class Reader {
         const auto chosen = std::ranges::find(key.choices, text);
         if (chosen != key.choices.end()) {
           key.store(owner, Choice{static_cast<std::size_t>(chosen - key.choices.begin())});
-        } else if (std::ranges::find(key.later_choices, text) != key.later_choices.end()) {
-          report_.problem(at, fmt::format("{} is not in this version; expected {}", in_quotes(text), joined(key.choices)));
         } else {
           report_.problem(at, fmt::format("found {}, expected {}{}", in_quotes(text), joined(key.choices), did_you_mean(text, key.choices)));
         }

@@ -10,9 +10,9 @@ using std::string_view;
 
 constexpr std::array<string_view, 2> auth_words{"keys", "none"};
 // In the order of qlm::Policy.
-constexpr std::array<string_view, 7> policy_words{"fcfs", "priority", "edf", "edf-expire", "sjf", "greedy", "qlm"};
+constexpr std::array<string_view, 11> policy_words{"fcfs",     "priority", "edf",           "edf-expire", "sjf", "greedy",
+                                                    "shepherd", "qlm-lp",   "qlm-lp-expire", "qlm-sp",     "qlm"};
 static_assert(policy_words.size() == all_policies.size());
-constexpr std::array<string_view, 4> later_policy_words{"shepherd", "qlm-lp", "qlm-lp-expire", "qlm-sp"};
 constexpr std::array<string_view, 3> when_late_words{"serve", "reject", "downgrade"};
 constexpr std::array<string_view, 6> engine_words{"auto", "vllm", "llamacpp", "sglang", "ollama", "openai"};
 constexpr std::array<string_view, 4> log_level_words{"debug", "info", "warn", "error"};
@@ -68,10 +68,9 @@ void* found_or_appended(void* owner, string_view name) {
 }
 
 Key choice(string_view name, string_view fallback, string_view meaning, void (*store)(void*, const Value&),
-           std::span<const string_view> choices, std::span<const string_view> later = {}) {
+           std::span<const string_view> choices) {
   Key key{name, Kind::choice, fallback, meaning, store};
   key.choices = choices;
-  key.later_choices = later;
   return key;
 }
 Key nested(string_view name, Kind kind, string_view meaning, void* (*enter)(void*, string_view), const Section& section) {
@@ -194,8 +193,8 @@ const Key root_keys[] = {
     nested("tenants", Kind::named, "who may call", found_or_appended<&Configuration::tenants>, tenant_section),
     nested("models", Kind::named, "models that need more said than their engines tell", appended<&Configuration::models>, model_section),
     required(nested("instances", Kind::list, "the engines", appended<&Configuration::instances>, instance_section)),
-    choice("policy", "edf", "order of the queue: arrival, class value, deadline, deadline with late ones last, expected work, models by turns, or QLM's own", into<&Configuration::policy>, policy_words,
-           later_policy_words),
+    choice("policy", "edf", "order of the queue: arrival, class value, deadline, deadline with late ones last, expected work, models by turns (two), the paper's scheduler (three), or QLM's own",
+           into<&Configuration::policy>, policy_words),
     nested("log", Kind::section, "", within<&Configuration::log>, log_section),
     {"tls", Kind::later, "", "TLS for clients"},
     {"pools", Kind::later, "", "hosts that swap models"},

@@ -39,7 +39,6 @@ struct Key {
   void* (*enter)(void* owner, std::string_view name) = nullptr;
   const Section* section = nullptr;
   std::span<const std::string_view> choices = {};
-  std::span<const std::string_view> later_choices = {};
   std::int64_t least = 0;  // of a count
   std::int64_t most = 1'000'000'000;
   bool required = false;

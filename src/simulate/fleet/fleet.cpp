@@ -241,7 +241,9 @@ class Simulation {
   void perform(const action::Probe& action) { feed(event::ProbeAnswered{action.instance, true, {}}); }
   void perform(const action::StartPlanning& action) {
     const Snapshot snapshot = controller_.snapshot(now_);
-    plan_ = plan_fleet(snapshot, plan_, {fleet_.planning.rollouts, action.snapshot.value});
+    PlanningBudget budget = fleet_.planning;
+    budget.seed = action.snapshot.value;
+    plan_ = plan_fleet(snapshot, plan_, budget);
     ++result_.plans;
     feed(event::PlanReady{plan_});
   }

@@ -136,7 +136,9 @@ std::vector<Case> all_cases(Duration batch_2, std::initializer_list<const Swappi
   return cases;
 }
 
-const std::vector<Policy> all_policies = {Policy::fcfs, Policy::edf, Policy::edf_expire, Policy::sjf, Policy::greedy, Policy::qlm};
+const std::vector<Policy> quick_policies = {Policy::fcfs, Policy::edf, Policy::edf_expire, Policy::sjf, Policy::greedy, Policy::qlm};
+const std::vector<Policy> compared_policies = {Policy::fcfs,     Policy::edf,    Policy::edf_expire,    Policy::sjf,    Policy::greedy,
+                                               Policy::shepherd, Policy::qlm_lp, Policy::qlm_lp_expire, Policy::qlm_sp, Policy::qlm};
 const std::vector<double> load_grid = {0.5, 0.8, 0.95, 1.1, 1.2, 1.5};
 
 Suite smoke() {
@@ -147,7 +149,7 @@ Suite smoke() {
   s.duration = 2400s;  // a quarter of an hour of it is steady; longer would not be done within a minute on two cores
   s.backlog = 10'000;
   s.cases.back().backlog = 30'000;
-  s.policies = all_policies;
+  s.policies = quick_policies;
   return s;
 }
 
@@ -155,7 +157,7 @@ Suite paper() {
   Suite s{.name = "paper",
           .cases = all_cases(3600s, {&warm, &nvme, &cold2024}), .loads = load_grid};
   s.requests = 3'500;
-  s.policies = all_policies;
+  s.policies = compared_policies;
   return s;
 }
 
@@ -164,8 +166,7 @@ Suite steady() {
           .cases = all_cases(600s, {&warm, &nvme}), .loads = load_grid};
   s.duration = 10'800s;
   s.values = {{1, 1, 1}, {10, 3, 1}};
-  s.policies = all_policies;
-  s.policies.push_back(Policy::priority);
+  s.policies.assign(all_policies.begin(), all_policies.end());
   return s;
 }
 

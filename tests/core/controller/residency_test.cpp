@@ -223,5 +223,66 @@ TEST_F(Overloaded, APlanMadeFromAnotherSnapshotIsDropped) {
   EXPECT_EQ(w.controller.recent(1)[0].decision, Decision::plan_dropped);
 }
 
+// -- the paper's plans: of what waits, and always
+
+struct Planned : ::testing::Test {
+  World w{configuration(Policy::qlm_lp)};
+  InstanceId id = w.join(holder(1));
+
+  void follow(std::vector<Plan::Visit> visits) {
+    w.feed(event::PlanReady{{.version = PlanVersion{1}, .made_from = w.all<action::StartPlanning>().back().snapshot, .instances = {{id, std::move(visits)}}}});
+    w.advance(1s);
+  }
+};
+
+TEST_F(Planned, APlanIsAskedForAsSoonAsSomebodyWaitsAndNotBefore) {
+  w.arrive({.model = 0});
+  w.advance(10s);
+  EXPECT_TRUE(w.all<action::StartPlanning>().empty());
+  w.arrive({.model = 0});
+  w.advance(1s);
+  EXPECT_EQ(w.all<action::StartPlanning>().size(), 1u);
+}
+
+TEST_F(Planned, LateOnesAreInTheSnapshotUnlessTheyAreServedLast) {
+  for (int k = 0; k < 3; ++k) w.arrive({.model = 0, .service_class = 1});
+  w.advance(30s);
+  const Snapshot s = w.controller.snapshot(w.now);
+  ASSERT_EQ(s.groups.size(), 1u);
+  EXPECT_EQ(s.groups[0].requests, 2);
+  EXPECT_LT(s.groups[0].first, Duration{});
+  EXPECT_LE(s.groups[0].first, s.groups[0].due);
+  ASSERT_EQ(s.outputs.size(), s.models);
+  EXPECT_GT(s.outputs[0].mean, 0);
+
+  World expiring(configuration(Policy::qlm_lp_expire));
+  expiring.join(holder(1));
+  for (int k = 0; k < 3; ++k) expiring.arrive({.model = 0, .service_class = 1});
+  expiring.advance(30s);
+  EXPECT_TRUE(expiring.controller.snapshot(expiring.now).groups.empty());
+}
+
+TEST_F(Planned, AVisitThatNobodyIsLeftForIsOver) {
+  const RequestId running = w.arrive({.model = 0});
+  w.arrive({.model = 1});
+  w.advance(1s);
+  follow({{a, add(w.now, 60s)}, {b, never}});
+  w.complete(running);
+  w.advance(1s);
+  ASSERT_EQ(swaps(w).size(), 1u);
+  EXPECT_EQ(swaps(w)[0].to, b);
+}
+
+TEST_F(Planned, AnInstanceWithNoPartInThePlanStaysWhileItHasWork) {
+  w.arrive({.model = 1});
+  w.advance(Duration{});
+  for (int k = 0; k < 3; ++k) w.arrive({.model = 0});
+  w.advance(1s);
+  ASSERT_FALSE(w.all<action::StartPlanning>().empty());
+  const std::size_t before = swaps(w).size();
+  follow({});
+  EXPECT_EQ(swaps(w).size(), before);
+}
+
 }  // namespace
 }  // namespace qlm::testing

@@ -14,7 +14,7 @@ TEST(Order, LowerKeysAreSooner) {
   const OrderFacts late{.deadline = zero + 2s, .latest_start = zero + 2s, .class_value = 5, .work = 1s};
   EXPECT_EQ(order_key(Policy::fcfs, early), order_key(Policy::fcfs, late)) << "arrival decides";
   EXPECT_GT(order_key(Policy::priority, early), order_key(Policy::priority, late));
-  for (const Policy policy : {Policy::edf, Policy::edf_expire, Policy::qlm}) EXPECT_LT(order_key(policy, early), order_key(policy, late));
+  for (const Policy policy : {Policy::edf, Policy::edf_expire, Policy::shepherd, Policy::qlm_lp, Policy::qlm}) EXPECT_LT(order_key(policy, early), order_key(policy, late));
   EXPECT_GT(order_key(Policy::sjf, early), order_key(Policy::sjf, late));
 }
 

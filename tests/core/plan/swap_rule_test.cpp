@@ -81,6 +81,24 @@ TEST_F(Rule, ASecondInstanceOfAModelNeedsMuchWork) {
   EXPECT_EQ(next_model(Policy::qlm, d, at_a), b);
 }
 
+TEST_F(Rule, ShepherdLeavesABatchThatRunsForOneThreeTimesAsLargeOnly) {
+  std::vector<Demand> d = {demand(0, {{90s, 5}}, 1), demand(2, {{90s, 15}}), demand(1, {})};
+  EXPECT_EQ(next_model(Policy::shepherd, d, at_a), std::nullopt);
+  d[1] = demand(2, {{90s, 16}});
+  EXPECT_EQ(next_model(Policy::shepherd, d, at_a), b);
+  d[1] = demand(2, {{5s, 16}});
+  EXPECT_EQ(next_model(Policy::shepherd, d, at_a), std::nullopt);  // late before it can be brought in
+}
+
+TEST_F(Rule, ShepherdChoosesTheLargestBatchWhereNothingRuns) {
+  at_a.idle = true;
+  std::vector<Demand> d = {demand(0, {{90s, 5}}, 1), demand(2, {{90s, 6}}), demand(1, {{90s, 7}})};
+  EXPECT_EQ(next_model(Policy::shepherd, d, at_a), c);
+  d[0] = demand(0, {{90s, 300}}, 1);
+  d[1] = demand(2, {{90s, 3000}});
+  EXPECT_EQ(next_model(Policy::shepherd, d, at_a), std::nullopt);  // no batch is larger than the engine
+}
+
 TEST_F(Rule, NobodyWaitingMeansNoSwap) {
   const std::vector<Demand> d = {demand(0, {}, 1), demand(0, {}), demand(0, {})};
   for (const Policy policy : all_policies) EXPECT_EQ(next_model(policy, d, at_a), std::nullopt);

@@ -166,7 +166,7 @@ TEST(Configuration, TheCommandLineGoesOverTheFileAndIsCheckedLikeIt) {
   EXPECT_EQ(problems(read(yaml, {}, {"0.0.0.0:9", {}, "edff"})),
             "--listen: 0.0.0.0:9 can be reached from outside and no tenant has keys; give tenants a keys_file, "
             "listen on 127.0.0.1, or write auth: none\n"
-            "--policy: found 'edff', expected fcfs, priority, edf, edf-expire, sjf, greedy or qlm; did you mean 'edf'?\n");
+            "--policy: found 'edff', expected fcfs, priority, edf, edf-expire, sjf, greedy, shepherd, qlm-lp, qlm-lp-expire, qlm-sp or qlm; did you mean 'edf'?\n");
 }
 
 TEST(Configuration, KeysTurnAuthenticationOnUnlessTheFileSaysNone) {

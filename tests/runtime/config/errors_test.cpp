@@ -75,7 +75,6 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"Later", "pools: []\ntls: {}\n" + engine,
              "qlm.yaml:1:8: pools: not in this version (hosts that swap models)\n"
              "qlm.yaml:2:6: tls: not in this version (TLS for clients)\n"},
-        Case{"LaterPolicy", "policy: qlm-lp\n" + engine, "qlm.yaml:1:9: policy: 'qlm-lp' is not in this version; expected fcfs, priority, edf, edf-expire, sjf, greedy or qlm\n"},
         Case{"LaterKeyOfAClass", "classes: {a: {durable: true}}\n" + engine,
              "qlm.yaml:1:24: classes.a.durable: not in this version (accepted only once it is on disk)\n"}),
     case_name);
@@ -128,7 +127,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"NameTwice", "tenants: {anonymous: {allow: [standard, standard]}}\n" + engine,
              "qlm.yaml:1:41: tenants.anonymous.allow[1]: 'standard' a second time\n"},
         Case{"LongValue", "policy: " + std::string(100, 'x') + "\n" + engine,
-             "qlm.yaml:1:9: policy: found '" + std::string(60, 'x') + "...', expected fcfs, priority, edf, edf-expire, sjf, greedy or qlm\n"}),
+             "qlm.yaml:1:9: policy: found '" + std::string(60, 'x') + "...', expected fcfs, priority, edf, edf-expire, sjf, greedy, shepherd, qlm-lp, qlm-lp-expire, qlm-sp or qlm\n"}),
     case_name);
 
 INSTANTIATE_TEST_SUITE_P(
@@ -196,14 +195,14 @@ INSTANTIATE_TEST_SUITE_P(
     case_name);
 
 TEST(Mistakes, AreAllToldAtOnceInTheFilesOrder) {
-  EXPECT_EQ(answer("listen: here\nfoo_bar_baz: 1\nclasses:\n  a: {ttft: 5, tpot: x}\npolicy: shepherd\n" + engine),
+  EXPECT_EQ(answer("listen: here\nfoo_bar_baz: 1\nclasses:\n  a: {ttft: 5, tpot: x}\npolicy: sheperd\n" + engine),
             "qlm.yaml:1:9: listen: found 'here', expected an address such as 127.0.0.1:8080, [::1]:8080 or 0.0.0.0:8080; the port is "
             "missing or not 0 to 65535\n"
             "qlm.yaml:2:1: foo_bar_baz: no such key; known here: listen, admin, auth, limits, stream_keepalive, drain_timeout, classes, "
             "default_class, tenants, models, instances, policy or log\n"
             "qlm.yaml:4:13: classes.a.ttft: found '5', expected a duration such as 250ms, 2s, 5min or 1h; did you mean '5s'?\n"
             "qlm.yaml:4:22: classes.a.tpot: found 'x', expected a duration such as 250ms, 2s, 5min or 1h\n"
-            "qlm.yaml:5:9: policy: 'shepherd' is not in this version; expected fcfs, priority, edf, edf-expire, sjf, greedy or qlm\n");
+            "qlm.yaml:5:9: policy: found 'sheperd', expected fcfs, priority, edf, edf-expire, sjf, greedy, shepherd, qlm-lp, qlm-lp-expire, qlm-sp or qlm; did you mean 'shepherd'?\n");
 }
 
 TEST(Mistakes, ThatOthersFindStandAmongTheRest) {

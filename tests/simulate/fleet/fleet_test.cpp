@@ -18,7 +18,7 @@ double on_time(const FleetResult& result) {
 
 TEST(Fleet, BelowCapacityEveryArrivalIsServedWholeAndOnTime) {
   const auto arrivals = w_a(25, 60s, 1);
-  for (const Policy policy : {Policy::fcfs, Policy::edf, Policy::edf_expire, Policy::sjf, Policy::qlm}) {
+  for (const Policy policy : all_policies) {
     const FleetResult result = simulate(one_a100(policy), arrivals);
     EXPECT_EQ(on_time(result), 1);
     for (std::size_t i = 0; i < arrivals.size(); ++i) ASSERT_EQ(result.requests[i].received, arrivals[i].output);
@@ -32,7 +32,7 @@ TEST(Fleet, TheSameInputsGiveTheSameRunAndOthersAnother) {
 }
 
 TEST(Fleet, TheControllersInvariantsHoldAtEveryStepUnderEveryPolicy) {
-  for (const Policy policy : {Policy::fcfs, Policy::priority, Policy::edf, Policy::edf_expire, Policy::sjf, Policy::qlm}) {
+  for (const Policy policy : all_policies) {
     FleetSpec spec = one_a100(policy);
     spec.instances.push_back(spec.instances.front());
     for (InstanceSpec& instance : spec.instances) instance.limits.max_num_seqs = 16;
