@@ -171,8 +171,10 @@ class Operating(unittest.TestCase):
             fleet = config(engine, extra="models: {mistral-7b: {prior: {profile: a100-80/mistral-7b}}}\n", options=", max_in_flight: 2")
             with Qlm(config=fleet + "policy: fcfs\n") as qlm:
                 qlm.wait_ready("mistral-7b")
+                engine.signal(signal.SIGSTOP)  # on a busy machine it would have answered some before all have come
                 answers = [pool.submit(ask, qlm, stream=bool(k % 2), max_tokens=60) for k in range(120)]
                 wait_until(lambda: json.loads(get(qlm.url + "/v1/queue")[1])["queued"] > 100, "they wait")
+                engine.signal(signal.SIGCONT)
                 for policy in policies:
                     qlm.config_file.write_text(fleet + f"policy: {policy}\n")
                     told = len([line for line in qlm.lines if "reload: policy" in line])
