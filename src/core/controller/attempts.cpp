@@ -162,7 +162,7 @@ void Controller::State::learn(const RequestRecord& r, const event::Ended& e) {
     m.prompts /= 2;
     m.outputs_weight /= 2;
   }
-  m.output = lengths.mean(r.request.model);
+  m.output = delivered.mean(r.request.model);
   m.drifts = lengths.drifts(r.request.model);
   refresh_estimates(r.request.model);
   // What waits for memory may find it enough now.

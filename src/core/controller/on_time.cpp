@@ -72,7 +72,7 @@ void Controller::State::set_prices(ModelId id, Duration elapsed) {
     group.admitted = 1;
     if (group.arrivals <= 0) continue;
     const Tokens prompt{static_cast<std::int64_t>(group.arrived_prompts / group.arrivals)};
-    const double work = scale * seconds(request_work(*m.engine, prompt, lengths.mean({id, prompt, std::nullopt})));
+    const double work = scale * seconds(request_work(*m.engine, prompt, delivered.mean({id, prompt, std::nullopt})));
     const double value = configuration->classes[group.key.service_class.index()].value;
     const std::int64_t kept = forest.count(group.tree) - forest.before(group.tree, group.cut).count;
     backlog += work * static_cast<double>(kept);
@@ -112,7 +112,7 @@ void Controller::State::select_on_time(ModelId id) {
     const std::int64_t from = forest.key(first), to = forest.key(forest.at_rank(tree, count - 1));
     const std::int64_t step = std::max<std::int64_t>(1'000'000, (to - from) / cells_a_group + 1);
     const Tokens mean_prompt{groups[g].prompts.count / count};
-    const Duration work = duration_from_seconds(scale * seconds(request_work(*m.engine, mean_prompt, lengths.mean({id, mean_prompt, std::nullopt}))));
+    const Duration work = duration_from_seconds(scale * seconds(request_work(*m.engine, mean_prompt, delivered.mean({id, mean_prompt, std::nullopt}))));
     const double value = configuration->classes[groups[g].key.service_class.index()].value;
     std::int64_t before = late[g];
     for (std::int64_t edge = from; edge <= to && before < count; edge += step) {

@@ -199,7 +199,8 @@ struct Controller::State {
   std::vector<TenantRecord> tenants;
   std::vector<InstanceRecord> instances;
   Ledger ledger;
-  LengthModel lengths;
+  LengthModel lengths;    // of a request, up to the cap it states
+  LengthModel delivered;  // whatever they stated: of those that come, where who they are is not known
   TimerHeap expiries;         // by request record
   TimerHeap rests;            // by request record: ends of rests
   TimerHeap instance_timers;  // by instance

@@ -57,5 +57,14 @@ TEST(Fleet, InOverloadChoosingWhomToGiveUpServesMostOnTimeAndPlainDeadlinesServe
   EXPECT_LT(expire, chosen);
 }
 
+// Outputs that all end at the max_tokens their clients state say nothing of how long they would have been otherwise; what
+// they take of the engines they do say.
+TEST(Fleet, ClientsThatStateTheirLengthsAreNotTakenForLongerOnes) {
+  auto arrivals = w_a(54, 240s, 6);
+  const double unknown = on_time(simulate(one_a100(Policy::qlm), arrivals));
+  for (Arrival& each : arrivals) each.max_output = each.output;
+  EXPECT_GT(on_time(simulate(one_a100(Policy::qlm), arrivals)), unknown - 0.005);
+}
+
 }  // namespace
 }  // namespace qlm::fleet
