@@ -48,6 +48,7 @@ class Waiting(unittest.TestCase):
         with Emulator("--speed", "4") as engine, \
                 Qlm(config=config(engine, extra="stream_keepalive: 50ms\n", options=", max_in_flight: 1")) as qlm:
             qlm.wait_ready("mistral-7b")
+            self.assertTrue(any(", max_in_flight 1, serving mistral-7b" in line for line in qlm.lines), qlm.lines)
             with ThreadPoolExecutor(1) as pool:
                 first = pool.submit(ask, qlm, stream=True, max_tokens=800)
                 wait_until(lambda: total(engine.metrics(), "vllm:num_requests_running") == 1, "the slot is taken")

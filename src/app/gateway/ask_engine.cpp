@@ -40,15 +40,21 @@ std::optional<engines::EngineKind> configured_kind(config::Engine engine) {
   return std::nullopt;
 }
 
-std::string to_text(const engines::ProbeResult& found) {
+std::string concurrency_text(std::optional<int> slots, std::optional<std::int64_t> max_in_flight) {
+  if (!slots && !max_in_flight) return "concurrency to be found by load";
+  std::string text = slots ? fmt::format("{} at once", *slots) : std::string();
+  if (max_in_flight) text += fmt::format("{}max_in_flight {}", text.empty() ? "" : ", ", *max_in_flight);
+  return text;
+}
+
+std::string to_text(const engines::ProbeResult& found, std::optional<std::int64_t> max_in_flight) {
   std::string models;
   for (const engines::Model& model : found.models) {
     models += (models.empty() ? "" : ", ") + model.id;
     if (model.context) models += fmt::format(" (context {})", model.context->count);
   }
   return fmt::format("{}{}{}, {}, serving {}", engines::to_string(found.kind), found.version.empty() ? "" : " ", found.version,
-                     found.slots ? fmt::format("{} at once", *found.slots) : "concurrency to be found by load",
-                     models.empty() ? "no model" : models);
+                     concurrency_text(found.slots, max_in_flight), models.empty() ? "no model" : models);
 }
 
 }  // namespace qlm::gateway

@@ -19,7 +19,10 @@ std::unique_ptr<net::Call> ask_engine(net::Loop& loop, net::HttpClient& client, 
 // What the configuration says it is; nothing where that is to be found out.
 std::optional<engines::EngineKind> configured_kind(config::Engine engine);
 
+// For people: "4 at once", "max_in_flight 64", "concurrency to be found by load".
+std::string concurrency_text(std::optional<int> slots, std::optional<std::int64_t> max_in_flight);
+
 // "vllm 0.19, 4 at once, serving a, b": for people.
-std::string to_text(const engines::ProbeResult& found);
+std::string to_text(const engines::ProbeResult& found, std::optional<std::int64_t> max_in_flight);
 
 }  // namespace qlm::gateway

@@ -65,7 +65,7 @@ void try_engines(const config::Configuration& configuration) {
     const engines::ProbeResult& found = trial.probe.result();
     const bool ready = found.health.readiness == engines::Readiness::ready;
     fmt::print("  {} at {}: {}\n", trial.instance.name, config::to_string(trial.instance.url),
-               ready ? to_text(found) : "not ready: " + found.health.reason);
+               ready ? to_text(found, trial.instance.max_in_flight) : "not ready: " + found.health.reason);
   }
 }
 

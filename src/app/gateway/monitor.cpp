@@ -81,9 +81,7 @@ void Fleet::Monitor::discovered() {
   fleet_.say_(log::Level::info,
               fmt::format("instance {} at {}: {}{}{}, {}, serving {}", configured_.name, config::to_string(configured_.url),
                           engines::to_string(found.kind), found.version.empty() ? "" : " ", found.version,
-                          description.slots ? fmt::format("{} at once", *description.slots)
-                                            : std::string("concurrency to be found by load"),
-                          names_of(description)));
+                          concurrency_text(description.slots, configured_.max_in_flight), names_of(description)));
   tell_of(std::move(description), first);
   // A first probe is an answer only where one was asked for: whoever joins is taken for healthy.
   up_ = true;

@@ -193,7 +193,9 @@ const Key root_keys[] = {
     nested("tenants", Kind::named, "who may call", found_or_appended<&Configuration::tenants>, tenant_section),
     nested("models", Kind::named, "models that need more said than their engines tell", appended<&Configuration::models>, model_section),
     required(nested("instances", Kind::list, "the engines", appended<&Configuration::instances>, instance_section)),
-    choice("policy", "edf", "order of the queue: arrival, class value, deadline, deadline with late ones last, expected work, models by turns (two), the paper's scheduler (three), or QLM's own",
+    choice("policy", "edf",
+           "order of the queue: arrival, class value, deadline, deadline with late ones last, expected work, models by turns "
+           "(two; no engine is told to swap yet), the paper's scheduler (three), or QLM's own",
            into<&Configuration::policy>, policy_words),
     nested("log", Kind::section, "", within<&Configuration::log>, log_section),
     {"tls", Kind::later, "", "TLS for clients"},
