@@ -40,8 +40,9 @@ std::string request_body(const PromptStyle& style, std::string_view model, Token
   const auto input = style.endpoint == Endpoint::chat
                          ? fmt::format(R"("messages":[{{"role":"user","content":"{}"}}])", text)
                          : fmt::format(R"("prompt":"{}")", text);
-  return fmt::format(R"({{"model":{},"stream":true,"stream_options":{{"include_usage":true}},"max_tokens":{},"temperature":0,{}{}}})",
-                     report::json_quoted(model), output.count, style.ignore_eos ? R"("ignore_eos":true,)" : "", input);
+  return fmt::format(R"({{"model":{},"stream":true,"stream_options":{{"include_usage":true}},"{}":{},"temperature":0,{}{}}})",
+                     report::json_quoted(model), style.hide_length ? "emulated_output_tokens" : "max_tokens", output.count,
+                     style.ignore_eos ? R"("ignore_eos":true,)" : "", input);
 }
 
 }  // namespace qlm::bench

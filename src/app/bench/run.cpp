@@ -29,7 +29,7 @@ struct Arguments {
   double speed = 1, rate_factor = 1, bytes_per_token = 4;
   int concurrency = 1024, fixed_concurrency = 0;
   std::uint64_t seed = 1;
-  bool slo_headers = false, keep_eos = false, strict = false, quiet = false;
+  bool slo_headers = false, keep_eos = false, hide_lengths = false, strict = false, quiet = false;
 };
 
 // The arguments as values, checked before anything is sent.
@@ -77,7 +77,7 @@ Result<Plan> plan_of(const Arguments& a) {
   auto target = parse_target(a.url);
   if (!target) return std::unexpected(target.error());
   plan.target = std::move(*target);
-  plan.style = {a.endpoint == "chat" ? Endpoint::chat : Endpoint::completions, a.bytes_per_token, !a.keep_eos};
+  plan.style = {a.endpoint == "chat" ? Endpoint::chat : Endpoint::completions, a.bytes_per_token, !a.keep_eos, a.hide_lengths};
   auto map = parse_map(a.class_map);
   if (!map) return fail("--class-map " + map.error().message);
   plan.class_map = std::move(*map);
@@ -319,7 +319,9 @@ int run(int argc, char** argv) {
   app.add_option("--endpoint", a.endpoint, "chat or completions")->check(CLI::IsMember({"chat", "completions"}))->group("What to send");
   app.add_option("--bytes-per-token", a.bytes_per_token, "bytes of prompt text for a token")->check(CLI::Range(0.1, 100.0))
       ->capture_default_str()->group("What to send");
-  app.add_flag("--keep-eos", a.keep_eos, "do not send ignore_eos; for servers that refuse unknown fields")->group("What to send");
+  auto* keep_eos = app.add_flag("--keep-eos", a.keep_eos, "do not send ignore_eos; for servers that refuse unknown fields")->group("What to send");
+  app.add_flag("--hide-lengths", a.hide_lengths, "state no max_tokens, so that nobody on the way knows an output's length; for emulated engines")
+      ->excludes(keep_eos)->group("What to send");
   app.add_option("--api-key-file", a.api_key_file, "file with the key to send")->group("What to send");
   app.add_option("--seed", a.seed, "of the prompts' text")->capture_default_str()->group("What to send");
   app.add_option("--slo", a.slos, "CLASS=ttft:2s,tpot:200ms,e2e:60s; may be repeated")

@@ -102,7 +102,8 @@ Completion::Choice Completion::draw(std::size_t prompt, std::int64_t index) cons
         return choice;
       }
     }
-    if (generator.at_end() && !request_.ignore_eos && count >= request_.min_tokens) {
+    const bool at_end = request_.ends_after ? count == *request_.ends_after : generator.at_end() && !request_.ignore_eos;
+    if (at_end && count >= request_.min_tokens) {
       choice.finish_reason = "stop";
       return choice;
     }

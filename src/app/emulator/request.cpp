@@ -214,6 +214,7 @@ void read_common(Reader& reader, Generation& request) {
                                 *request.max_tokens, request.min_tokens));
   }
   request.ignore_eos = reader.flag("ignore_eos");
+  request.ends_after = reader.integer("emulated_output_tokens", 1);
   request.seed = static_cast<std::uint64_t>(
       reader.integer("seed").value_or(0));
   request.stream = reader.flag("stream");
@@ -330,7 +331,7 @@ Parsed<Generation> parse_generation(const std::string& body, bool chat) {
   if (request.logprobs > 20)
     reader.complain("logprobs", fmt::format("Requested sample logprobs of {0}, which is greater than max allowed: 20 "
                                             "(parameter=logprobs, value={0})", *request.logprobs));
-  if (!chat && !request.max_tokens) request.max_tokens = std::max<std::int64_t>(16, request.min_tokens);
+  if (!chat && !request.max_tokens && !request.ends_after) request.max_tokens = std::max<std::int64_t>(16, request.min_tokens);
   if (reader.refusal()) return std::unexpected(*reader.refusal());
   return request;
 }

@@ -40,6 +40,7 @@ struct Generation {
   std::optional<std::int64_t> max_tokens;
   std::int64_t min_tokens = 0;
   bool ignore_eos = false;
+  std::optional<std::int64_t> ends_after;  // output tokens, told by qlm bench: they end there by themselves
   std::uint64_t seed = 0;
   std::vector<std::string> stop;
   bool stream = false;

@@ -46,7 +46,10 @@ Result<fleet::InstanceSpec> instance_of(const config::Instance& from, const conf
   if (!profile) return std::unexpected(profile.error());
   to.step = profile->step;
   to.limits = limits_of(*profile);
-  if (from.max_in_flight) to.limits.max_num_seqs = std::min(to.limits.max_num_seqs, *from.max_in_flight);
+  if (from.max_in_flight) {
+    to.limits.max_num_seqs = std::min(to.limits.max_num_seqs, *from.max_in_flight);  // no more will ever be there
+    to.max_in_flight = static_cast<int>(to.limits.max_num_seqs);
+  }
   return to;
 }
 
@@ -64,6 +67,7 @@ Result<OwnCase> own_case(const std::string& trace_file, const std::string& confi
   OwnCase own;
   own.policy = configuration->policy;
   own.of.name = trace_file;
+  own.of.tells_slots = false;  // as vLLM, whose step times the profiles are
   own.of.classes = classes_of(*configuration);
   const auto usual = std::ranges::find(own.of.classes, configuration->default_class, &ServiceClass::name);
   if (usual != own.of.classes.end()) own.of.default_class = static_cast<std::size_t>(usual - own.of.classes.begin());

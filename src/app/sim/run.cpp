@@ -31,6 +31,7 @@ struct Arguments {
   int seeds = 0;
   std::uint64_t first_seed = 101;  // the first hundred are for tuning
   unsigned jobs = 0;
+  bool state_lengths = false;
 };
 
 std::string footer() {
@@ -193,8 +194,11 @@ std::vector<suite::CellResult> run_suite(const suite::Suite& s, unsigned threads
   return cells;
 }
 
-std::vector<suite::CellResult> run_own(const OwnCase& own, const std::vector<Policy>& policies, unsigned threads) {
-  const auto arrivals = suite::to_arrivals(own.of, own.trace).value();
+std::vector<suite::CellResult> run_own(const OwnCase& own, const std::vector<Policy>& policies, bool state_lengths, unsigned threads) {
+  auto arrivals = suite::to_arrivals(own.of, own.trace).value();
+  if (state_lengths) {
+    for (fleet::Arrival& each : arrivals) each.max_output = each.output;
+  }
   const double lasted = std::max(1e-9, seconds(own.trace.back().arrival - own.trace.front().arrival));
   // The trace's own mix, all there at once, and nobody given up however long that takes.
   suite::Case same = own.of;
@@ -252,7 +256,7 @@ int execute(const Arguments& a) {
       return complain("--load, --seeds, --duration, --case and --values choose within a --suite; a trace is taken as it is");
     }
     if (own->trace.empty()) return complain(a.trace + ": holds no request");
-    return report(a.trace, run_own(*own, policies->empty() ? std::vector{own->policy} : *policies, threads), a.json);
+    return report(a.trace, run_own(*own, policies->empty() ? std::vector{own->policy} : *policies, a.state_lengths, threads), a.json);
   }
   auto s = suite::suite(a.suite);
   if (!s) return complain(s.error().message);
@@ -286,8 +290,10 @@ int run(int argc, char** argv) {
   Arguments a;
   CLI::App app("Runs QLM's own controller on a virtual clock over emulated engines, under several policies.", "qlm sim");
   app.add_option("--suite", a.suite, "a suite of cases, see below");
-  app.add_option("--trace", a.trace, "a trace of your own (see qlm workload)");
+  auto* trace = app.add_option("--trace", a.trace, "a trace of your own (see qlm workload)");
   app.add_option("--config", a.configuration, "the configuration whose fleet serves it");
+  app.add_flag("--state-lengths", a.state_lengths, "a trace's clients state its lengths as max_tokens, as those of qlm bench do without --hide-lengths")
+      ->needs(trace);
   app.add_option("--policy", a.policies, "compared policies: qlm,edf,...; otherwise the suite's, or the configuration's");
   app.add_option("--load", a.loads, "loads instead of the suite's: 0.8,1.2");
   app.add_option("--values", a.values, "class values instead of the suite's, urgent first: 10,3,1; twice: each case with each")->allow_extra_args(false);

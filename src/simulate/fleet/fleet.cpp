@@ -102,6 +102,7 @@ class Simulation {
     description.id = InstanceId{static_cast<std::uint32_t>(i)};
     description.name = spec.name;
     description.models = spec.models;
+    description.max_in_flight = spec.max_in_flight;
     if (fleet_.tells_slots) description.slots = static_cast<int>(spec.limits.max_num_seqs);
     description.kv_capacity = spec.limits.kv_tokens;
     description.speed = spec.step;

@@ -44,7 +44,8 @@ struct InstanceSpec {
   StepTimeModel step;
   EngineLimits limits;
   std::vector<ModelId> models;       // served at any time
-  std::vector<HeldModelSpec> holds;  // not empty: one of these at a time, the first at the beginning, instead of the three above
+  std::optional<int> max_in_flight;  // the operator's word
+  std::vector<HeldModelSpec> holds;  // not empty: one of these at a time, the first at the beginning, instead of step, limits and models
 };
 
 // From then on an instance's steps take so many times what its profile, which the controller knows, says.

@@ -43,6 +43,7 @@ fleet::FleetSpec fleet_spec(const Case& of, Policy policy) {
   fleet::FleetSpec spec;
   spec.configuration = configuration;
   spec.instances = of.instances;
+  spec.tells_slots = of.tells_slots;
   return spec;
 }
 

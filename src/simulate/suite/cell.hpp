@@ -27,6 +27,7 @@ struct Case {
   std::size_t default_class = 0;     // of a request whose trace names none
   std::vector<std::string> models;
   std::vector<fleet::InstanceSpec> instances;
+  bool tells_slots = true;           // false: engines' concurrency is stated by max_in_flight, or found by their waiting gauge
   std::int64_t backlog = 0;          // of the capacity measurement, where it must hold more than the suite says
   // What arrives in `duration` at a mean rate, all streams together.
   std::function<workload::Trace(double per_second, Duration duration, std::uint64_t seed)> arrivals;

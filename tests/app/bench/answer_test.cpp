@@ -106,6 +106,14 @@ TEST(Prompt, HasTheSizeAskedForAndDiffersFromEveryOther) {
   EXPECT_EQ(body, request_body(style, "m\"", Tokens{100}, Tokens{7}, 1));
 }
 
+TEST(Prompt, SaysNothingOfTheLengthWhereThatIsHidden) {
+  const auto body = request_body({.hide_length = true}, "m", Tokens{1}, Tokens{7}, 1);
+  simdjson::dom::parser parser;
+  const simdjson::dom::element root = parser.parse(body);
+  EXPECT_EQ(root["max_tokens"].error(), simdjson::NO_SUCH_FIELD);
+  EXPECT_EQ(std::int64_t(root["emulated_output_tokens"]), 7);
+}
+
 TEST(Flags, TargetsAreReadAsPeopleWriteThem) {
   const auto target = parse_target("http://127.0.0.1:8000/v1/").value();
   EXPECT_EQ(target.address, (net::Address{"127.0.0.1", 8000}));

@@ -177,6 +177,15 @@ TEST_F(Contract, WhatIsAskedBeyondTheContextIsCutToIt) {
   EXPECT_TRUE(has(answer, R"("finish_reason":"length")")) << answer;
 }
 
+TEST_F(Contract, AnOutputEndsByItselfWhereTheLoadGeneratorSaidItWould) {
+  start(fast());
+  for (const std::string more : {"", R"(,"max_tokens":50)"}) {
+    const std::string answer = post(completions, R"({"prompt":"x","emulated_output_tokens":20,"ignore_eos":true)" + more + "}");
+    EXPECT_TRUE(has(answer, R"("completion_tokens":20)")) << answer;
+    EXPECT_TRUE(has(answer, R"("finish_reason":"stop")")) << answer;
+  }
+}
+
 TEST_F(Contract, AForcedToolCallSaysTheLeastTheSchemaAllows) {
   start(fast());
   const std::string body =
