@@ -226,7 +226,7 @@ int complain(const std::string& message) {
 }
 
 int report(const std::string& name, const std::vector<suite::CellResult>& cells, const std::string& json) {
-  if (json != "-") fmt::print("{}", suite::to_table(cells));
+  if (json != "-") fmt::print("{}\n{}", suite::to_table(cells), suite::waits_table(cells));
   if (json.empty()) return 0;
   const std::string text = suite::to_json(name, cells);
   if (json == "-") {

@@ -249,6 +249,9 @@ void Controller::State::enqueue(Index index) {
   expiries.set(index, r.expires);
   if (first_time) {
     const OrderForest::Ahead ahead = m.queue.ahead(forest, r.place, r.node);
+    if (m.queue.phase(forest, r.place, r.node) == ModelQueue::Phase::kept) {
+      m.overtaking.came(now, overtaking_key(r, forest.key(r.node)), static_cast<double>(r.work) / work_unit);
+    }
     const auto wait = runs_at_once ? std::nullopt : tell(r, ahead);
     record({.decision = Decision::admitted, .request = r.request.id, .count = ahead.count, .wait = wait});
     emit(action::Admitted{r.request.id, wait});

@@ -109,7 +109,8 @@ std::optional<WaitExpectation> Controller::State::expectation(const ModelRecord&
   const double apart = seconds(m.unit);
   const double running = seconds(m.in_flight_work) - m.pace.steady_in_flight();
   const double ahead = std::max(apart / 2, seconds(expected_work(m, work_ahead)) + running + apart / 2);
-  return WaitExpectation{.expected = duration_from_seconds(m.overtaking.seconds_until(ahead, key, rate)),
+  // In mean requests: what came stays as much when outputs turn out longer.
+  return WaitExpectation{.expected = duration_from_seconds(m.overtaking.seconds_until(now, ahead / apart, key, rate / apart)),
                          .apart = duration_from_seconds(apart / rate)};
 }
 
@@ -159,10 +160,6 @@ std::optional<WaitEstimate> Controller::State::tell(RequestRecord& r, const Orde
 void Controller::State::score(const RequestRecord& r, WaitCalibration::End end) {
   if (r.node == OrderForest::none || r.attempt != no_attempt) return;  // dispatched before: it was scored then
   ModelRecord& m = model(r.request.model);
-  if (end == WaitCalibration::End::dispatched && m.overtaking.kind() != Overtaking::Kind::nobody &&
-      m.queue.phase(forest, r.place, r.node) == ModelQueue::Phase::kept) {
-    m.overtaking.served(now, overtaking_key(r, forest.key(r.node)), seconds(expected_work(m, r.work)));
-  }
   if (r.told.at != never) m.calibration.score(now, r.request.service_class, r.told.wait, r.told.bound, now - r.told.at, end, r.told.at < m.changed_at);
 }
 

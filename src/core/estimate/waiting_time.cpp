@@ -9,8 +9,7 @@ namespace {
 
 constexpr double pace_memory = 150;        // engine seconds with somebody waiting that the pace is a mean of
 constexpr double steady_step = 1.0 / 256;  // of the in-flight work's running mean, a dispatch
-constexpr double fade_each = 0.99;         // of what overtook, a second: half in 69 s
-constexpr int fade_most = 900;             // seconds; then nothing is left
+constexpr std::array<double, 3> memories = {100, 400, 1600};  // seconds, of what came
 constexpr double rate_floor = 0.02;        // of the rate: what is always left for those overtaken
 
 }  // namespace
@@ -57,51 +56,80 @@ std::size_t Overtaking::bin_of(std::int64_t key) {
   return static_cast<std::size_t>(static_cast<int>(bins) / 2 + (negative ? -step - 1 : step));
 }
 
-void Overtaking::fade(Instant now) {
+Overtaking::Overtaking(Kind kind) : kind_(kind) {
+  for (std::size_t k = 0; k < memories.size(); ++k) memories_[k].kept_a_second = 1 - 1 / memories[k];
+}
+
+namespace {
+
+double power(double base, std::int64_t exponent) {
+  double result = 1;
+  for (; exponent > 0; exponent /= 2, base *= base) result = exponent % 2 == 1 ? result * base : result;
+  return result;
+}
+
+// Seconds that have passed, of which the memory does not know yet.
+std::int64_t whole_seconds(Instant from, Instant to) { return from == Instant::min() ? 0 : std::max<std::int64_t>(0, (to - from) / 1s); }
+
+double time_after(double time, double kept_a_second, double kept) { return time * kept + (1 - kept) / (1 - kept_a_second); }
+
+}  // namespace
+
+void Overtaking::pass(Instant now) {
   if (at_ == Instant::min()) at_ = now;
-  int whole = static_cast<int>(std::min<std::int64_t>((now - at_) / 1s, fade_most + 1));
-  if (whole <= 0) return;
-  if (whole > fade_most) {
-    *this = Overtaking(kind_);
-    at_ = now;
-    return;
+  const std::int64_t passed = whole_seconds(at_, now);
+  if (passed == 0) return;
+  at_ += passed * 1s;
+  for (Memory& m : memories_) {
+    const double kept = power(m.kept_a_second, passed);
+    m.time = time_after(m.time, m.kept_a_second, kept);
+    for (double& w : m.work) w *= kept;
+    for (double& k : m.keys) k *= kept;
   }
-  at_ += whole * 1s;
-  double kept = 1;
-  while (whole-- > 0) {
-    kept *= fade_each;
-    time_ = time_ * fade_each + 1;
-  }
-  for (double& w : work_) w *= kept;
-  for (double& k : keys_) k *= kept;
 }
 
-void Overtaking::served(Instant now, std::int64_t key, double work) {
+void Overtaking::came(Instant now, std::int64_t key, double work) {
   if (kind_ == Kind::nobody) return;
-  fade(now);
+  pass(now);
   const std::size_t bin = bin_of(key);
-  work_[bin] += work;
-  keys_[bin] += work * static_cast<double>(key);
+  for (Memory& m : memories_) {
+    m.work[bin] += work;
+    m.keys[bin] += work * static_cast<double>(key);
+  }
 }
 
-double Overtaking::seconds_until(double ahead, std::int64_t key, double rate) const {
-  if (kind_ == Kind::nobody || time_ < 1) return ahead / rate;
+double Overtaking::seconds_until(Instant now, double ahead, std::int64_t key, double rate) const {
+  if (kind_ == Kind::nobody) return ahead / rate;
   const double own = static_cast<double>(key) - std::abs(static_cast<double>(key)) * 1e-9;  // its equals do not overtake
+  const std::int64_t passed = whole_seconds(at_, now);
+  double until = 0;
+  for (std::size_t k = 0; k < memories.size(); ++k) {
+    const Memory& m = memories_[k];
+    const double kept = power(m.kept_a_second, passed);
+    const double time = time_after(m.time, m.kept_a_second, kept);
+    const double found = time < 1 ? ahead / rate : seconds_until(m, kept, time, ahead, own, rate);
+    until = k == 0 ? found : std::max(memories[k - 1], found);
+    if (until <= memories[k]) break;
+  }
+  return until;
+}
+
+double Overtaking::seconds_until(const Memory& m, double kept, double time, double ahead, double own, double rate) const {
   double taken = 0;  // of the rate, by those that overtake for ever
   std::size_t last = 0;
   for (std::size_t b = 0; b < bins; ++b) {
-    if (work_[b] <= 0 || keys_[b] / work_[b] >= own) continue;
-    taken += work_[b] / time_;
+    if (m.work[b] <= 0 || m.keys[b] / m.work[b] >= own) continue;
+    taken += m.work[b] * kept / time;
     last = b;
   }
   const auto left = [&] { return std::max(rate - taken, rate * rate_floor); };
   if (kind_ == Kind::by_rank) return ahead / left();
   // The closer another's deadlines are to its own, the sooner those that come then are no longer ahead of it.
   for (std::size_t b = last + 1; b-- > 0;) {
-    if (work_[b] <= 0 || keys_[b] / work_[b] >= own) continue;
-    const double until = (own - keys_[b] / work_[b]) * 1e-9;
+    if (m.work[b] <= 0 || m.keys[b] / m.work[b] >= own) continue;
+    const double until = (own - m.keys[b] / m.work[b]) * 1e-9;
     if (ahead <= until * left()) return ahead / left();
-    const double comes = work_[b] / time_;
+    const double comes = m.work[b] * kept / time;
     ahead += comes * until;
     taken -= comes;
   }

@@ -9,7 +9,7 @@
 // steady state. The survey adds all of what runs; but a place frees when one of those who run ends, not when all have, and
 // in the steady state what runs when a request is dispatched is as much as what ran when it came.
 //
-// Costs: O(1) an event, O(64) an estimate where others can overtake, else O(1). Threads: its owner's.
+// Costs: O(1) an event, a few times O(128) an estimate where others can overtake, else O(1). Threads: its owner's.
 #pragma once
 
 #include <array>
@@ -46,29 +46,35 @@ class QueuePace {
   double steady_ = 0;
 };
 
-// What comes later and is served first.
+// What comes later and is served first. What will come within some time is foretold by what came within about as long:
+// a short wait by the last minutes, a long one by the last half hour, which knows of lulls between busy periods.
 class Overtaking {
  public:
   enum class Kind : std::uint8_t { nobody, by_time, by_rank };
 
-  explicit Overtaking(Kind kind = Kind::nobody) : kind_(kind) {}
+  explicit Overtaking(Kind kind = Kind::nobody);
   Kind kind() const { return kind_; }
-  // One was served that came with this key: for by_time how long after its arrival its place in the order lies, else
-  // its rank, lower is sooner.
-  void served(Instant now, std::int64_t key, double work);
-  // How long until `ahead` and all that overtakes it is served, at that rate.
-  double seconds_until(double ahead, std::int64_t key, double rate) const;
+  // One came with this key, and will be served in its turn: for by_time how long after its arrival its place in the order
+  // lies, else its rank, lower is sooner.
+  void came(Instant now, std::int64_t key, double work);
+  // How long until `ahead` and all that overtakes it is served, at that rate; all in the unit of came().
+  double seconds_until(Instant now, double ahead, std::int64_t key, double rate) const;
 
  private:
   static constexpr std::size_t bins = 128;
   static std::size_t bin_of(std::int64_t key);
-  void fade(Instant now);
+  struct Memory {
+    double kept_a_second = 0;
+    double time = 0;                     // seconds behind the sums, fading
+    std::array<double, bins> work{};
+    std::array<double, bins> keys{};     // sum of key by work
+  };
+  void pass(Instant now);
+  double seconds_until(const Memory& memory, double faded, double time, double ahead, double key, double rate) const;
 
   Kind kind_;
   Instant at_ = Instant::min();
-  double time_ = 0;                    // seconds behind the sums, fading
-  std::array<double, bins> work_{};
-  std::array<double, bins> keys_{};    // sum of key by work
+  std::array<Memory, 3> memories_;
 };
 
 }  // namespace qlm

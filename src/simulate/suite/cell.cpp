@@ -44,6 +44,7 @@ fleet::FleetSpec fleet_spec(const Case& of, Policy policy) {
   spec.configuration = configuration;
   spec.instances = of.instances;
   spec.tells_slots = of.tells_slots;
+  spec.changes = of.changes;
   return spec;
 }
 
@@ -57,7 +58,9 @@ double measured_capacity(const Case& of, std::int64_t backlog) {
   for (workload::TraceRequest& r : trace) r.arrival = Duration{};
   const auto arrivals = to_arrivals(of, trace);
   if (!arrivals || arrivals->empty()) return 0;
-  const fleet::FleetResult result = fleet::simulate(fleet_spec(of, Policy::fcfs), *arrivals);
+  fleet::FleetSpec spec = fleet_spec(of, Policy::fcfs);
+  spec.changes.clear();
+  const fleet::FleetResult result = fleet::simulate(spec, *arrivals);
   return static_cast<double>(arrivals->size()) / seconds(result.ended);
 }
 
@@ -148,7 +151,8 @@ Figures figures(const Case& of, const fleet::FleetResult& result) {
   for (const ServiceClass& c : of.classes) f.classes[c.name];
   const Duration last = result.requests.empty() ? Duration{} : result.requests.back().arrival;
   double value_offered = 0, value_on_time = 0, tokens = 0, useful = 0;
-  for (const report::RequestRecord& r : result.requests) {
+  for (std::size_t i = 0; i < result.requests.size(); ++i) {
+    const report::RequestRecord& r = result.requests[i];
     const ServiceClass& c = of.classes[r.slo_class];
     const bool on_time = counts_as_on_time(r, c);
     const bool in_window = r.arrival >= settling && r.arrival <= last - running_out;
@@ -162,6 +166,7 @@ Figures figures(const Case& of, const fleet::FleetResult& result) {
     if (r.outcome == report::Outcome::completed) tokens += static_cast<double>(r.received.count);
     if (on_time) useful += static_cast<double>(r.received.count);
     if (r.sent) f.largest_wait = std::max(f.largest_wait, *r.sent - r.arrival);
+    if (i < result.told.size() && r.arrival >= of.waits_from) f.waits.add(r, c, result.told[i]);
   }
   const double lasted = std::max(1e-9, seconds(result.ended));
   f.value_attainment = value_offered > 0 ? value_on_time / value_offered : 1;

@@ -16,6 +16,7 @@
 #include "base/result.hpp"
 #include "base/time.hpp"
 #include "simulate/fleet/fleet.hpp"
+#include "simulate/suite/waits.hpp"
 #include "simulate/workload/recipe.hpp"
 #include "simulate/workload/trace.hpp"
 
@@ -29,6 +30,8 @@ struct Case {
   std::vector<fleet::InstanceSpec> instances;
   bool tells_slots = true;           // false: engines' concurrency is stated by max_in_flight, or found by their waiting gauge
   std::int64_t backlog = 0;          // of the capacity measurement, where it must hold more than the suite says
+  std::vector<fleet::SpeedChange> changes;  // of instances' speeds, unknown to the controller
+  Duration waits_from{};             // arrivals before are not judged by what they were told of their wait
   // What arrives in `duration` at a mean rate, all streams together.
   std::function<workload::Trace(double per_second, Duration duration, std::uint64_t seed)> arrivals;
 };
@@ -76,6 +79,7 @@ struct Figures {
   std::int64_t swaps = 0, evictions = 0, preemptions = 0;
   double swapping_share = 0, draining_share = 0;  // of the instances' time
   Duration largest_wait{};             // of a request that was started
+  Waits waits;                         // as they were told, and as they were
   std::uint64_t digest = 0;
   double worst_class() const;
 };

@@ -31,10 +31,10 @@ std::string figures_json(const Figures& f) {
   return fmt::format(
       R"({{"offered":{},"attainment":{:.6f},"value_attainment":{:.6f},"worst_class_attainment":{:.6f},"steady_attainment":{},"classes":{{{}}},)"
       R"("throughput_tokens_per_s":{:.2f},"useful_tokens_per_s":{:.2f},"swaps":{},"evictions":{},"preemptions":{},"busy_share":{:.6f},)"
-      R"("swapping_share":{:.6f},"draining_share":{:.6f},"largest_wait_s":{:.3f},"digest":"{:016x}"}})",
+      R"("swapping_share":{:.6f},"draining_share":{:.6f},"largest_wait_s":{:.3f},"waits":{},"digest":"{:016x}"}})",
       f.all.offered, f.all.share(), f.value_attainment, f.worst_class(),
       f.steady.offered > 0 ? fmt::format("{:.6f}", f.steady.share()) : "null", classes, f.throughput_tokens_per_s, f.useful_tokens_per_s,
-      f.swaps, f.evictions, f.preemptions, f.busy_share, f.swapping_share, f.draining_share, seconds(f.largest_wait), f.digest);
+      f.swaps, f.evictions, f.preemptions, f.busy_share, f.swapping_share, f.draining_share, seconds(f.largest_wait), to_json(f.waits), f.digest);
 }
 
 struct Estimate {
@@ -86,7 +86,9 @@ std::string to_json(const std::string& suite_name, const std::vector<CellResult>
   std::string out = fmt::format(
       R"({{"suite":{},"definitions":{{"attainment":"requests completed with the first token within the class's TTFT and a mean gap within its TPOT (200 ms without one), over all offered",)"
       R"("value_attainment":"the same, weighted by class value","load":"offered rate over measured capacity","throughput_tokens_per_s":"output tokens of completed requests until the last was done",)"
-      R"("useful_tokens_per_s":"those of requests on time","busy_share":"of the instances' time until the last request was done"}},)"
+      R"("useful_tokens_per_s":"those of requests on time","busy_share":"of the instances' time until the last request was done",)"
+      R"("waits":"as told at admission against those until the dispatch: r2 of the expected wait and bound_over_wait (means) over waits above 30 s (at least 500 of them), r2_in_time of those that ended by the deadline,)"
+      R"( coverage of the bound over all that were told one, by class and expected wait; given up after it was told is a miss"}},)"
       "\n\"cells\":[",
       report::json_quoted(suite_name));
   for (std::size_t i = 0; i < cells.size(); ++i) {
@@ -104,6 +106,39 @@ std::string to_json(const std::string& suite_name, const std::vector<CellResult>
     out += fmt::format(",\"digest\":\"{:016x}\"}}", digest_of(cell));
   }
   return out + "\n]}\n";
+}
+
+std::string waits_table(const std::vector<CellResult>& cells) {
+  std::string out = fmt::format(
+      "Waits told at admission against waits until the dispatch, all seeds together. R2 of the expected wait, over waits above 30 s (- where\n"
+      "there are fewer than {0}), and over those of them that ended by the request's deadline: under a policy that serves late ones last, who is\n"
+      "given up after it was told waits until the overload is over. Covered: % of those told a bound that waited no longer (95 are meant to);\n"
+      "width: mean bound over mean wait, above 30 s. At once: % that had nothing to wait for; told nothing: too little was seen yet, or the load\n"
+      "leaves no room. Classes and expected waits with at least {0} samples are named where less than 93 % are covered, more than 97 % though\n"
+      "nearly all waited, or the width is over 1.25.\n\n",
+      waits_to_judge);
+  out += fmt::format("{:<30} {:>5}  {:<13} {:>7} {:>8} {:>8} {:>6} {:>9} {:>8} {:>12}\n", "case", "load", "policy", "R2", "in time", "covered", "width",
+                     "over 30 s", "at once", "told nothing");
+  for (const Point& point : points(cells)) {
+    for (std::size_t p = 0; p < point.seeds.front()->policies.size(); ++p) {
+      Waits waits;
+      for (const CellResult* cell : point.seeds) waits += cell->policies[p].second.waits;
+      const double all = static_cast<double>(waits.at_once + waits.untold + waits.all.told);
+      const auto share = [all](std::int64_t count) { return all > 0 ? 100 * static_cast<double>(count) / all : 0; };
+      const auto shown = [](const std::optional<double>& figure, int digits) { return figure ? fmt::format("{:.{}f}", *figure, digits) : "-"; };
+      out += fmt::format("{:<30} {:>5}  {:<13} {:>7} {:>8} {:>7.1f}% {:>6} {:>9} {:>7.1f}% {:>11.1f}%\n", p == 0 ? point.name : "",
+                         p == 0 ? fmt::format("{:.3g}", point.load) : "", name(point.seeds.front()->policies[p].first), shown(waits.all.r2(), 4),
+                         shown(waits.in_time.r2(), 4), 100 * waits.all.coverage(), shown(waits.all.bound_over_wait(), 2), waits.all.count,
+                         share(waits.at_once), share(waits.untold));
+      for (const auto& [class_name, by_horizon] : waits.classes) {
+        for (std::size_t h = 0; h < by_horizon.size(); ++h) {
+          const std::string wrong = complaint(by_horizon[h]);
+          if (!wrong.empty()) out += fmt::format("{:>40}{} expected {}, {} told: {}\n", "", class_name, horizon_names[h], by_horizon[h].told, wrong);
+        }
+      }
+    }
+  }
+  return out;
 }
 
 std::string to_table(const std::vector<CellResult>& cells) {

@@ -27,4 +27,7 @@ std::string to_json(const std::string& suite_name, const std::vector<CellResult>
 // (Student's t over seeds), the worst class beside it; losing cells of `qlm` named below.
 std::string to_table(const std::vector<CellResult>& cells);
 
+// A line for each case, load and policy, its seeds together: what was told of waits at admission against what they were.
+std::string waits_table(const std::vector<CellResult>& cells);
+
 }  // namespace qlm::suite

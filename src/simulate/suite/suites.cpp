@@ -51,6 +51,45 @@ std::vector<Case> one_model_cases(Duration batch_2) {
   return cases;
 }
 
+// -- one model, and something that nobody said would change
+
+// Busy periods of 600 s at the load and lulls of 600 s at a sixth of it. The change comes in the first lull; one busy period
+// later waits are judged by what was told of them. What the load means follows what the engine can do by then.
+struct Change {
+  const char* name;
+  double outputs = 1, slowness = 1, rate = 1;
+};
+constexpr Duration wave = 1200s, busy = 600s, change_at = 900s, judged_from = 2400s;
+constexpr double lull = 1.0 / 6;
+constexpr std::array<Change, 3> changes = {{{"longer", 1.5, 1, 1 / 1.49}, {"slower", 1, 2, 0.5}, {"bursts", 1, 1, 3}}};
+
+Case changing(std::string_view profile_name, const Change& change) {
+  Case made = one_model("w_a", profile_name, 600s);
+  made.name += fmt::format("/{}", change.name);
+  made.waits_from = judged_from;
+  if (change.slowness != 1) made.changes = {{change_at, 0, change.slowness}};
+  made.arrivals = [usual = made.arrivals, change](double per_second, Duration duration, std::uint64_t seed) {
+    workload::Trace all;
+    const auto add = [&](Duration from, Duration until, double rate) {
+      const Duration length = std::min(until, duration) - from;
+      if (length <= Duration{}) return;
+      for (workload::TraceRequest& r : usual(per_second * rate, length, seed * 1000 + static_cast<std::uint64_t>(from / 1s))) {
+        r.arrival += from;
+        if (r.arrival >= change_at) r.output = Tokens{static_cast<std::int64_t>(static_cast<double>(r.output.count) * change.outputs + 0.5)};
+        all.push_back(std::move(r));
+      }
+    };
+    for (Duration from{}; from < duration; from += wave) {
+      const double rate = from < change_at ? 1 : change.rate;
+      const Duration most = rate > 1 ? from + duration_from_seconds(seconds(busy) / (2 * rate)) : from + busy;
+      add(from, most, rate);
+      add(most, from + wave, std::min(rate, 1.0) * lull);
+    }
+    return all;
+  };
+  return made;
+}
+
 // -- several models, fewer GPUs
 
 struct ServedModel {
@@ -170,13 +209,24 @@ Suite steady() {
   return s;
 }
 
+Suite change() {
+  Suite s{.name = "changes", .loads = {1.2, 1.5}};
+  for (const char* profile : {"a100-80/mistral-7b@2026", "a100-80/vicuna-13b@2024"}) {
+    for (const Change& each : changes) s.cases.push_back(changing(profile, each));
+  }
+  s.duration = 4800s;
+  s.policies = {Policy::fcfs, Policy::edf, Policy::qlm};
+  return s;
+}
+
 struct Named {
   SuiteName name;
   Suite (*make)();
 };
-const std::array<Named, 3> named = {{{{"smoke", "forty minutes of one model, and of four by turns, at three loads, one seed: under a minute"}, smoke},
+const std::array<Named, 4> named = {{{{"smoke", "forty minutes of one model, and of four by turns, at three loads, one seed: under a minute"}, smoke},
                                      {{"paper", "the paper's own set-up: 3,500 requests a trace"}, paper},
-                                     {{"steady", "three hours of arrivals at six loads, three seeds, class values 1/1/1 and 10/3/1"}, steady}}};
+                                     {{"steady", "three hours of arrivals at six loads, three seeds, class values 1/1/1 and 10/3/1"}, steady},
+                                     {{"changes", "busy periods after outputs grew longer, the engine slower, or in bursts: what is told of waits"}, change}}};
 
 }  // namespace
 

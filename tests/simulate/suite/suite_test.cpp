@@ -1,5 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <tuple>
+#include <utility>
+
 #include "simulate/suite/cell.hpp"
 #include "simulate/suite/suite_report.hpp"
 
@@ -85,6 +88,81 @@ TEST(Suite, OtherValuesMakeAnotherCaseOfTheSameArrivals) {
 TEST(Suite, NamesAreKnownAndSoAreWrongOnes) {
   for (const SuiteName& each : suite_names()) EXPECT_EQ(suite(each.name)->name, each.name);
   EXPECT_NE(suite("smoky").error().message.find("smoke"), std::string::npos);
+}
+
+TEST(Suite, WhatChangesIsSilentAndTheLoadFollowsWhatTheEngineCanDo) {
+  const Suite changes = *suite("changes");
+  const auto arrivals = [](const Case& c, Duration from, Duration until) {
+    std::int64_t count = 0, tokens = 0;
+    for (const workload::TraceRequest& r : c.arrivals(10, 4800s, 1)) {
+      if (r.arrival >= from && r.arrival < until) ++count, tokens += r.output.count;
+    }
+    return std::pair(static_cast<double>(count), static_cast<double>(tokens) / static_cast<double>(count));
+  };
+  const auto [longer, slower, bursts] = std::tie(changes.cases[0], changes.cases[1], changes.cases[2]);
+  EXPECT_NEAR(arrivals(longer, 2400s, 3000s).second / arrivals(longer, 0s, 600s).second, 1.5, 0.1);
+  EXPECT_NEAR(arrivals(slower, 2400s, 3000s).first / arrivals(slower, 0s, 600s).first, 0.5, 0.05);
+  EXPECT_EQ(slower.changes.front().slowness, 2);
+  EXPECT_NEAR(arrivals(bursts, 2400s, 2500s).first, 3000, 200);
+  EXPECT_NEAR(arrivals(bursts, 2500s, 3600s).first, 1833, 200);
+}
+
+report::RequestRecord waited(Duration wait) {
+  report::RequestRecord r;
+  r.arrival = 100s;
+  r.sent = 100s + wait;
+  r.outcome = report::Outcome::completed;
+  return r;
+}
+constexpr WaitEstimate told(Duration expected, Duration bound) { return {expected, bound, false}; }
+
+TEST(Waits, WhoWasGivenUpAfterItWasToldIsAMissAndWhoRanAtOnceWasToldNothing) {
+  ServiceClass c;
+  c.name = "chat";
+  Waits waits;
+  waits.add(waited(0s), c, std::nullopt);
+  waits.add(waited(7s), c, std::nullopt);
+  waits.add(waited(7s), c, told(6s, 8s));
+  waits.add(waited(9s), c, told(6s, 8s));
+  waits.add(report::RequestRecord{.outcome = report::Outcome::refused}, c, told(6s, 8s));
+  waits.add(report::RequestRecord{.outcome = report::Outcome::timed_out}, c, told(6s, 8s));  // the run ended: nobody knows
+  EXPECT_EQ(waits.at_once, 1);
+  EXPECT_EQ(waits.untold, 1);
+  EXPECT_EQ(waits.all.told, 3);
+  EXPECT_EQ(waits.all.within, 1);
+  EXPECT_EQ(waits.classes.at("chat")[1].told, 3) << "between 5 and 30 s";
+}
+
+TEST(Waits, WhatIsExpectedIsJudgedAgainstTheMeanOfLongWaitsAndTheBoundByItsWidth) {
+  ServiceClass c;
+  c.slo.ttft = 60s;
+  Waits waits, other;
+  for (int i = 0; i < 250; ++i) {
+    waits.add(waited(40s), c, told(41s, 50s));
+    other.add(waited(80s), c, told(82s, 130s));
+    waits.add(waited(29s), c, told(500s, 900s));  // short: counts for the coverage alone
+  }
+  EXPECT_EQ(waits.all.r2(), std::nullopt) << "too few to say";
+  waits += other;
+  EXPECT_NEAR(*waits.all.r2(), 1 - (1.0 + 4.0) / 2 / 400, 1e-9);
+  EXPECT_NEAR(*waits.all.bound_over_wait(), 90.0 / 60, 1e-9);
+  EXPECT_EQ(waits.in_time.count, 250) << "the others were dispatched after their deadline";
+}
+
+TEST(Waits, ACellIsNamedWhereItsBoundIsNotKeptOrWideOrKeptTooWell) {
+  const auto cell = [](int told_within, int told_all, int zero, double width) {
+    WaitSums s{.told = told_all, .within = told_within, .waited_zero = zero};
+    s.count = told_all;
+    s.waits = 100;
+    s.bounds = 100 * width;
+    return complaint(s);
+  };
+  EXPECT_EQ(cell(950, 1000, 0, 1.2), "");
+  EXPECT_EQ(cell(92, 100, 0, 2), "") << "too few to say";
+  EXPECT_NE(cell(929, 1000, 0, 1), "");
+  EXPECT_NE(cell(971, 1000, 0, 1), "");
+  EXPECT_EQ(cell(1000, 1000, 10, 1), "") << "who waits for nothing is within any bound";
+  EXPECT_NE(cell(950, 1000, 0, 1.26), "");
 }
 
 CellResult cell(double load, std::uint64_t seed, double qlm, double sjf) {
