@@ -170,22 +170,33 @@ void Controller::State::admit(const RequestDescription& description, Instant arr
 void Controller::State::set_times(RequestRecord& r) const {
   const ServiceClass& c = configuration->classes[r.request.service_class.index()];
   const bool has_objective = r.request.deadline || r.request.slo.ttft || r.request.slo.e2e;
-  r.deadline = r.request.deadline.value_or(never);
-  if (r.request.slo.e2e) r.deadline = std::min(r.deadline, add(r.arrived, *r.request.slo.e2e));
+  Instant whole_by = r.request.deadline.value_or(never);
+  if (r.request.slo.e2e) whole_by = std::min(whole_by, add(r.arrived, *r.request.slo.e2e));
+  r.deadline = whole_by;
   if (r.request.slo.ttft) r.deadline = std::min(r.deadline, add(r.arrived, *r.request.slo.ttft));
   if (!has_objective) r.deadline = add(r.arrived, configuration->dispatch.default_deadline);
 
   r.latest_start = r.deadline;
   const std::size_t at = r.request.model.index();
-  if (at < models.size() && models[at].engine && r.deadline != never) {
-    const ModelRecord& m = models[at];
-    r.latest_start = r.deadline - start_margin(*m.engine, r.request.prompt, m.allowance) - m.gathering;
+  const bool speed_known = at < models.size() && models[at].engine;
+  Duration step{}, output{};  // of a full engine, and all that is still to come there
+  if (speed_known && (r.kept.count > 0 || whole_by != never)) {
+    const LengthKey key{r.request.model, r.request.prompt - r.kept, of_whole(r.request.max_output, r.kept)};
+    step = full_step(*models[at].engine);
+    output = duration_from_seconds(seconds(step) * lengths.residual(key, r.kept));
   }
-
   if (r.kept.count > 0) {
-    // Evicted: its first token is out, and a mean TPOT leaves room for a pause: what was generated took less than it may.
-    r.deadline = add(r.first_token, r.request.slo.tpot.value_or(evicted_pace) * (r.kept.count + 1));
-    r.latest_start = r.deadline;
+    // Evicted: its first token is out, and a mean TPOT leaves room for a pause: what was generated took less than it may,
+    // and what is still to come will.
+    const Duration pace = r.request.slo.tpot.value_or(evicted_pace);
+    const double to_come = step > Duration{} ? seconds(output) / seconds(step) : 0;
+    const double spared = static_cast<double>(r.kept.count + 1) * seconds(pace) + to_come * std::max(0.0, seconds(pace - step));
+    r.deadline = std::min(whole_by, add(r.first_token, duration_from_seconds(spared)));
+    r.latest_start = std::min(r.deadline, whole_by == never ? never : whole_by - output);
+  } else if (speed_known && r.deadline != never) {
+    const Duration margin = start_margin(*models[at].engine, r.request.prompt, models[at].allowance) + models[at].gathering;
+    r.latest_start = r.deadline - margin;
+    if (whole_by != never) r.latest_start = std::min(r.latest_start, whole_by - margin - output);
   }
 
   r.expires = add(r.arrived, c.max_wait);

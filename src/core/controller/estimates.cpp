@@ -175,7 +175,7 @@ void Controller::State::work_left(LedgerEntry& entry, Duration left) {
 void Controller::State::saw_tokens(LedgerEntry& entry, Tokens so_far, bool ended) {
   ModelRecord& m = model(entry.model);
   InstanceRecord* i = instance(entry.instance);
-  const auto cap = entry.longest < unbounded ? std::optional(entry.longest) : std::nullopt;
+  const auto cap = of_whole(entry.longest < unbounded ? std::optional(entry.longest) : std::nullopt, entry.kept);
   // What was generated before an eviction is prompt to the engine and output to the request.
   const LengthKey key{entry.model, entry.prompt - entry.kept, cap};
   const bool began = entry.seen_running;

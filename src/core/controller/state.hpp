@@ -183,6 +183,12 @@ struct InstanceRecord {
   Duration prefill_per_token_max{};    // the same, by prompt token
 };
 
+// What was generated before an eviction counts to the output: its limit is that of what is still to come, and that.
+inline std::optional<Tokens> of_whole(std::optional<Tokens> still_to_come, Tokens kept) {
+  if (still_to_come) *still_to_come += kept;
+  return still_to_come;
+}
+
 Overtaking::Kind overtaking_kind(Policy policy);  // estimates.cpp
 
 struct Controller::State {

@@ -95,6 +95,8 @@ Duration request_work(const EngineLoad& load, Tokens prompt, double output) {
   return std::max(Duration{1}, from_ms(prefill + per_output * output + context));
 }
 
+Duration full_step(const EngineLoad& load) { return from_ms(full_step_ms(load)); }
+
 Duration start_margin(const EngineLoad& load, Tokens prompt, int queued) {
   const auto p = static_cast<double>(prompt.count);
   const double prefill = p * load.step.per_prefill_token_ms + (load.step.kind == StepTimeModel::Kind::separate ? load.step.base_ms : 0);

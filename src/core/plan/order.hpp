@@ -52,6 +52,7 @@ EngineLoad full_load(const StepTimeModel& step, double slots, double kv_tokens, 
 // The share of a full engine's time that a request takes: its prompt's prefill, its tokens' own terms, and its part of
 // what each step costs whoever runs (scheduling-survey 2.2; reference: "work in engine seconds from its own prompt").
 Duration request_work(const EngineLoad& load, Tokens prompt, double output);
+Duration full_step(const EngineLoad& load);  // prompts that come in included
 // How long before its deadline it must be dispatched: 1.2 steps of a full engine, those until `queued` others before it
 // have been taken in, and its own prefill.
 Duration start_margin(const EngineLoad& load, Tokens prompt, int queued);

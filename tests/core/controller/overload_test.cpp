@@ -66,6 +66,32 @@ TEST(Overload, AnHourOfQuietLoadDoesNotMakeTheFirstBurstLookLikeAnOverload) {
   }
 }
 
+// Steps of 10 ms, and outputs of 256 tokens: 2.56 s are expected of one.
+TEST(Late, IsWhoseWholeOutputCannotBeThereInTimeThoughItCouldStart) {
+  World w(configuration(Policy::edf_expire));
+  w.join(one_at_a_time({.kind = StepTimeModel::Kind::linear, .base_ms = 10, .per_prefill_token_ms = 0.001}));
+  const auto arrive = [&](std::uint64_t id, Duration e2e) {
+    w.feed(event::Arrived{{.id = RequestId{id}, .model = ModelId{0}, .slo = {.e2e = e2e}, .prompt = Tokens{100}, .streaming = true}});
+    return RequestId{id};
+  };
+  const auto complete = [&](RequestId id) {
+    w.end(id, event::AttemptEnd::complete, 256);
+    w.release(id);
+  };
+  const RequestId running = arrive(1001, 1h);
+  const RequestId sooner = arrive(1002, 10s);
+  const RequestId later = arrive(1003, 60s);
+  w.advance(7s);
+  complete(running);
+  EXPECT_EQ(w.dispatched().back(), sooner.value);
+  const RequestId waits = arrive(1004, 10s);
+  w.advance(8s);
+  complete(sooner);
+  EXPECT_EQ(w.dispatched().back(), later.value);
+  complete(later);
+  EXPECT_EQ(w.dispatched().back(), waits.value);  // last, not never
+}
+
 TEST(Overload, EnginesWithSeparateStepsAreGivenRequestsTogether) {
   const StepTimeModel separate{.kind = StepTimeModel::Kind::separate, .base_ms = 10, .decode_base_ms = 10, .per_prefill_token_ms = 0.1};
   World w(overloaded(60s));

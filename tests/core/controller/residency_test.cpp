@@ -126,6 +126,35 @@ TEST(Residency, TheLastOfADrainAreEvictedAndGoOnWhereTheyStopped) {
   EXPECT_EQ(w.controller.totals().swaps, 1);
 }
 
+// Outputs of 100 tokens were seen, steps take 10 ms and may take 200: who has 50 and is to have 50 more can stay away until
+// their 190 ms each are all that is left beside the 200 for each of the first.
+TEST(Residency, AnEvictedOneMayStayAwayAsLongAsItsMeanPaceAllows) {
+  auto c = configuration(Policy::greedy);
+  World w(c);
+  const InstanceId id = w.join(holder(20));
+  for (int k = 0; k < 100; ++k) {
+    const RequestId r = w.arrive({.model = 0, .prompt = 100});
+    w.first_token(r);
+    w.end(r, event::AttemptEnd::complete, 100);
+    w.release(r);
+  }
+  const RequestId evicted = w.arrive({.model = 0, .prompt = 100});
+  w.first_token(evicted);
+  const RequestId other = w.arrive({.model = 1, .prompt = 100});
+  w.advance(500ms);
+  w.advance(500ms);
+  ASSERT_EQ(w.all<action::Abort>().size(), 1u);
+  w.end(evicted, event::AttemptEnd::aborted, 50);
+  w.release(evicted);
+  w.feed(event::Swapped{id, b});
+  ASSERT_EQ(w.where(other), id);
+  const auto is_late = [&] { return w.controller.snapshot(w.now).groups.empty(); };
+  w.advance(15s);
+  EXPECT_FALSE(is_late());
+  w.advance(5s);
+  EXPECT_TRUE(is_late());
+}
+
 TEST(Residency, ADrainEndsThoughASlotIsNeverGivenBack) {
   World w;
   const InstanceId id = w.join(holder());
