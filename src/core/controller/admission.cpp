@@ -274,7 +274,9 @@ void Controller::State::dequeue(Index index) {
   if (r.node != OrderForest::none) {
     ModelQueue& queue = model(r.request.model).queue;
     const auto passed_over = bypass_max + yield_max + static_cast<std::int64_t>(rests.size());  // at most, by instances with room
-    if (queue.ahead(forest, r.place, r.node).count <= passed_over) look_again(r.request.model);
+    OrderForest::Index& owed_one = model(r.request.model).shares.first;
+    if (r.node == owed_one || queue.ahead(forest, r.place, r.node).count <= passed_over) look_again(r.request.model);
+    if (r.node == owed_one) owed_one = OrderForest::none;
     queue.erase(forest, r.place, r.node, r.request.prompt);
     queue_changed(model(r.request.model));
   }
@@ -401,6 +403,7 @@ void Controller::State::on(const event::ConfigurationChanged& e) {
     for (ModelRecord& m : models) {
       m.overtaking = Overtaking(overtaking_kind(configuration->policy));
       m.demand = {};
+      m.shares = {};
       ModelQueue rebuilt;
       while (!m.queue.empty()) {
         const auto node = m.queue.first(forest);

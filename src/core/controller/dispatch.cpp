@@ -93,11 +93,10 @@ Tokens Controller::State::memory_at_start(const RequestDescription& r) const {
 // one that does not fit its memory yet holds it for itself: passed over by small ones, a large one would never run.
 OrderForest::Index Controller::State::front(const InstanceRecord& i) {
   OrderForest::Index best = OrderForest::none;
-  bool best_yields = false;
+  bool best_yields = false, best_owed = false;
   for (ModelId candidate : i.description.models) {
-    const ModelQueue& queue = models[candidate.index()].queue;
-    OrderForest::Index node = first_of(candidate), yielding = OrderForest::none;
-    for (int avoided = 0, yielded = 0; node != OrderForest::none; node = queue.next(forest, requests[forest.payload(node)].place, node)) {
+    OrderForest::Index node = first_to_serve(candidate), yielding = OrderForest::none;
+    for (int avoided = 0, yielded = 0; node != OrderForest::none; node = following(candidate, node)) {
       const RequestRecord& r = requests[forest.payload(node)];
       if (resting(r)) continue;
       const bool may = may_use(r, i), is_held = held(r, i);
@@ -112,9 +111,12 @@ OrderForest::Index Controller::State::front(const InstanceRecord& i) {
     const bool node_yields = node == OrderForest::none;
     if (node_yields) node = yielding;
     if (node == OrderForest::none) continue;
-    if (best == OrderForest::none || (node_yields == best_yields ? sooner(node, best) : best_yields)) {
+    const bool is_owed = node == models[candidate.index()].shares.first;
+    const bool alike = node_yields == best_yields && is_owed == best_owed;
+    if (best == OrderForest::none || (alike ? sooner(node, best) : node_yields != best_yields ? best_yields : is_owed)) {
       best = node;
       best_yields = node_yields;
+      best_owed = is_owed;
     }
   }
   return best;
@@ -131,14 +133,37 @@ OrderForest::Index Controller::State::first_of(ModelId id) {
   ModelQueue& queue = models[id.index()].queue;
   for (;;) {
     const OrderForest::Index node = queue.first(forest);
-    if (node == OrderForest::none || !traits(configuration->policy).late_last) return node;
-    RequestRecord& r = requests[forest.payload(node)];
-    if (r.place.late || now <= r.latest_start) return node;
-    if (queue.phase(forest, r.place, node) == ModelQueue::Phase::kept) models[id.index()].demand.kept_late += seconds(work_of(r));
-    ++planning.late_now;
-    r.node = queue.make_late(forest, r.place.group, node, r.request.prompt);
-    r.place.late = true;
+    if (node == OrderForest::none) return node;
+    if (!became_late(id, node)) return node;
   }
+}
+
+// Then it is moved.
+bool Controller::State::became_late(ModelId id, OrderForest::Index node) {
+  RequestRecord& r = requests[forest.payload(node)];
+  if (!traits(configuration->policy).late_last || r.place.late || now <= r.latest_start) return false;
+  ModelQueue& queue = models[id.index()].queue;
+  if (queue.phase(forest, r.place, node) == ModelQueue::Phase::kept) models[id.index()].demand.kept_late += seconds(work_of(r));
+  ++planning.late_now;
+  r.node = queue.make_late(forest, r.place.group, node, r.request.prompt);
+  r.place.late = true;
+  return true;
+}
+
+// The same, but for those that are owed a share.
+OrderForest::Index Controller::State::first_to_serve(ModelId id) {
+  OrderForest::Index& first = models[id.index()].shares.first;
+  first = owed(id);
+  return first != OrderForest::none ? first : first_of(id);
+}
+
+// Who is served after it, if first_to_serve() is asked now: the order, without whom it had gone before it.
+OrderForest::Index Controller::State::following(ModelId id, OrderForest::Index node) {
+  const ModelRecord& m = models[id.index()];
+  const OrderForest::Index owed_one = m.shares.first;
+  const auto next = [&](OrderForest::Index at) { return m.queue.next(forest, requests[forest.payload(at)].place, at); };
+  OrderForest::Index after = node == owed_one ? first_of(id) : next(node);
+  return after != OrderForest::none && after == owed_one ? next(after) : after;
 }
 
 bool Controller::State::sooner(OrderForest::Index a, OrderForest::Index b) const {
@@ -151,13 +176,13 @@ bool Controller::State::sooner(OrderForest::Index a, OrderForest::Index b) const
 
 void Controller::State::serve(ModelId id) {
   ModelRecord& m = model(id);
-  OrderForest::Index node = first_of(id);
+  OrderForest::Index node = first_to_serve(id);
   // Until no instance is left that looks further: one that some avoid and others give way at has seen both numbers.
   for (int avoiding = 0, yielding = 0; node != OrderForest::none && avoiding <= bypass_max && yielding <= bypass_max + yield_max;) {
     const Index index = forest.payload(node);
     const RequestRecord& r = requests[index];
     if (resting(r)) {
-      node = m.queue.next(forest, r.place, node);
+      node = following(id, node);
       continue;
     }
     InstanceRecord* best = nullptr;
@@ -186,17 +211,20 @@ void Controller::State::serve(ModelId id) {
         best_load = load;
       }
     }
-    const OrderForest::Index following = m.queue.next(forest, r.place, node);
+    const OrderForest::Index after = following(id, node);
     if (best) {
       dispatch(index, *best);
-    } else if (gives_way) {
+      node = m.shares.passing_over ? first_to_serve(id) : after;  // who is owed something may be another now
+      continue;
+    }
+    if (gives_way) {
       ++yielding;
     } else if (avoided) {
       ++avoiding;  // it waits for another instance; others need not wait for it
     } else {
       return;
     }
-    node = following;
+    node = after;
   }
 }
 
@@ -247,6 +275,7 @@ void Controller::State::serve_all() {
 void Controller::State::dispatch(Index index, InstanceRecord& i) {
   RequestRecord& r = requests[index];
   score(r, WaitCalibration::End::dispatched);
+  pay(model(r.request.model), r, model(r.request.model).queue.phase(forest, r.place, r.node));
   dequeue(index);
   r.state = RequestState::dispatched;
   r.attempt = Attempt{static_cast<std::uint8_t>(r.attempt.value + 1)};

@@ -60,10 +60,11 @@ ModelQueue::Phase ModelQueue::phase(const OrderForest& forest, Place place, Inde
   return forest.bound(node) < groups_[place.group].cut ? Phase::given_up : Phase::kept;
 }
 
-ModelQueue::Index ModelQueue::first_in(const OrderForest& forest, Phase phase, OrderForest::Bound from) const {
+ModelQueue::Index ModelQueue::first_in(const OrderForest& forest, Phase phase, OrderForest::Bound from, std::optional<ClassId> of_class) const {
   Index best = OrderForest::none;
   const bool from_start = from == OrderForest::Bound{};
   for (const Group& group : groups_) {
+    if (of_class && group.key.service_class != *of_class) continue;
     Index node = OrderForest::none;
     switch (phase) {
       case Phase::kept:
@@ -85,6 +86,19 @@ ModelQueue::Index ModelQueue::first(const OrderForest& forest) const {
     if (const Index node = first_in(forest, phase, {}); node != OrderForest::none) return node;
   }
   return OrderForest::none;
+}
+
+ModelQueue::Index ModelQueue::first_of(const OrderForest& forest, ClassId service_class) const {
+  for (const Phase phase : {Phase::kept, Phase::given_up, Phase::late}) {
+    if (const Index node = first_in(forest, phase, {}, service_class); node != OrderForest::none) return node;
+  }
+  return OrderForest::none;
+}
+
+ModelQueue::Index ModelQueue::first_passed_over(const OrderForest& forest) const {
+  const Index given_up = first_in(forest, Phase::given_up, {}), late = first_in(forest, Phase::late, {});
+  if (given_up == OrderForest::none || late == OrderForest::none) return late == OrderForest::none ? given_up : late;
+  return forest.before(given_up, late) ? given_up : late;
 }
 
 ModelQueue::Index ModelQueue::next(const OrderForest& forest, Place place, Index node) const {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "core/controller/order_tree.hpp"
@@ -61,14 +62,16 @@ class ModelQueue {
   enum class Phase : std::uint8_t { kept, given_up, late };
   Phase phase(const OrderForest& forest, Place place, Index node) const;
   Index first(const OrderForest& forest) const;
+  Index first_of(const OrderForest& forest, ClassId service_class) const;
+  Index first_passed_over(const OrderForest& forest) const;  // given up or late, in one order
   Index next(const OrderForest& forest, Place place, Index node) const;
   OrderForest::Ahead ahead(const OrderForest& forest, Place place, Index node) const;
   // The same for one that would come now, of that group, with that place in the order.
   OrderForest::Ahead ahead_of_new(const OrderForest& forest, GroupKey key, OrderForest::Bound order) const;
 
  private:
-  // The first node of that phase whose place is not before `from`.
-  Index first_in(const OrderForest& forest, Phase phase, OrderForest::Bound from) const;
+  // The first node of that phase whose place is not before `from`; of all groups or those of one class.
+  Index first_in(const OrderForest& forest, Phase phase, OrderForest::Bound from, std::optional<ClassId> of_class = std::nullopt) const;
   OrderForest::Ahead ahead(const OrderForest& forest, Phase phase, OrderForest::Bound order) const;
 
   std::vector<Group> groups_;

@@ -31,20 +31,20 @@ double Controller::State::work_scale(const ModelRecord& m) const {
 
 void Controller::State::select_on_time() {
   const PolicyTraits policy = traits(configuration->policy);
-  if (!policy.late_last || now < select_at) return;
+  const bool passes_over = policy.late_last || configuration->policy == Policy::priority;
+  if (!passes_over || now < select_at) return;
   const Duration elapsed = std::min(select_at == Instant::min() ? select_interval : now - select_at + select_interval, forgotten);
   select_at = add(now, select_interval);
   for (std::size_t m = 0; m < models.size(); ++m) {
     const ModelId id{static_cast<std::uint32_t>(m)};
-    refresh_estimates(id);
-    if (!policy.gives_up) continue;
-    if (planned(id)) {
+    if (policy.late_last) refresh_estimates(id);
+    if (policy.gives_up && planned(id)) {
       set_streams(id, elapsed);  // whom to give up is decided between models
-      continue;
+    } else if (policy.gives_up && models[m].engine && models[m].engines > 0) {
+      set_prices(id, elapsed);
+      if (!models[m].queue.empty()) select_on_time(id);
     }
-    if (!models[m].engine || models[m].engines == 0) continue;
-    set_prices(id, elapsed);
-    if (!models[m].queue.empty()) select_on_time(id);
+    keep_shares(id, elapsed);
   }
 }
 
@@ -59,9 +59,11 @@ void Controller::State::set_prices(ModelId id, Duration elapsed) {
 
   struct Offer {
     double density = 0, work_a_second = 0;
-    std::size_t group = 0;
+    std::size_t group = 0, of_class = 0;
+    double guaranteed = 0;  // of the work a second
   };
   std::vector<Offer> offers;
+  std::vector<double> work_of_class(configuration->classes.size()), tokens_of_class(configuration->classes.size());
   double backlog = 0;
   std::vector<ModelQueue::Group>& groups = m.queue.groups();
   for (std::size_t g = 0; g < groups.size(); ++g) {
@@ -72,11 +74,15 @@ void Controller::State::set_prices(ModelId id, Duration elapsed) {
     group.admitted = 1;
     if (group.arrivals <= 0) continue;
     const Tokens prompt{static_cast<std::int64_t>(group.arrived_prompts / group.arrivals)};
-    const double work = scale * seconds(request_work(*m.engine, prompt, delivered.mean({id, prompt, std::nullopt})));
-    const double value = configuration->classes[group.key.service_class.index()].value;
+    const double output = delivered.mean({id, prompt, std::nullopt});
+    const double work = scale * seconds(request_work(*m.engine, prompt, output));
+    const std::size_t of_class = group.key.service_class.index();
+    const double value = configuration->classes[of_class].value;
+    work_of_class[of_class] += work * group.arrivals;
+    tokens_of_class[of_class] += (static_cast<double>(prompt.count) + output) * group.arrivals;
     const std::int64_t kept = forest.count(group.tree) - forest.before(group.tree, group.cut).count;
     backlog += work * static_cast<double>(kept);
-    offers.push_back({value / work, work * group.arrivals / m.demand.window, g});
+    offers.push_back({.density = value / work, .work_a_second = work * group.arrivals / m.demand.window, .group = g, .of_class = of_class});
   }
   const double capacity = m.engines;
   const double slack = m.demand.slack_weight > 0 ? m.demand.slack / m.demand.slack_weight : 0;
@@ -86,11 +92,33 @@ void Controller::State::set_prices(ModelId id, Duration elapsed) {
   m.demand.caution = std::clamp(m.demand.caution + caution_gain * (lost - lost_tolerated), 0.0, caution_max);
   double room = (1 - m.demand.caution) * capacity * (1 + (backlog_share * slack - backlog / capacity) / steering_seconds);
   std::ranges::stable_sort(offers, std::greater<>{}, &Offer::density);
+  set_floors(m, work_of_class, tokens_of_class);
+  std::vector<double> floor = m.demand.floors;
+  for (double& each : floor) each *= std::max(0.0, room);
+  for (Offer& offer : offers) {
+    offer.guaranteed = std::min(offer.work_a_second, floor[offer.of_class]);
+    floor[offer.of_class] -= offer.guaranteed;
+    room -= offer.guaranteed;
+  }
   m.demand.priced = false;
   for (const Offer& offer : offers) {
-    groups[offer.group].admitted = std::clamp(room / offer.work_a_second, 0.0, 1.0);
-    m.demand.priced = m.demand.priced || room < offer.work_a_second;
-    room -= offer.work_a_second;
+    const double rest = offer.work_a_second - offer.guaranteed;
+    groups[offer.group].admitted = (offer.guaranteed + std::clamp(room, 0.0, rest)) / offer.work_a_second;
+    m.demand.priced = m.demand.priced || room < rest;
+    room -= rest;
+  }
+}
+
+// Minimum shares are of tokens; engines' time is what is given out here, and a class's tokens may take more or less of it.
+void Controller::State::set_floors(ModelRecord& m, const std::vector<double>& work, const std::vector<double>& tokens) const {
+  double all_work = 0, all_tokens = 0;
+  for (std::size_t c = 0; c < work.size(); ++c) {
+    all_work += work[c];
+    all_tokens += tokens[c];
+  }
+  m.demand.floors.assign(work.size(), 0);
+  for (std::size_t c = 0; c < work.size(); ++c) {
+    if (tokens[c] > 0) m.demand.floors[c] = configuration->classes[c].min_share * (work[c] / tokens[c]) / (all_work / all_tokens);
   }
 }
 
@@ -119,12 +147,15 @@ void Controller::State::select_on_time(ModelId id) {
       const std::int64_t up_to = forest.before(tree, {edge + step, 0}).count;
       if (up_to > before) {
         const Duration due = Instant{Duration{edge + step / 2}} - now + Duration{work.count() / std::max(1, m.engines)};
-        cells.push_back({.group = g, .due = due, .work = work, .value = value, .count = up_to - before});
+        cells.push_back({.group = g, .due = due, .work = work, .value = value, .count = up_to - before, .party = groups[g].key.service_class.value});
       }
       before = up_to;
     }
   }
-  const std::vector<std::int64_t> dropped = give_up(std::move(cells), planned_share * m.engines);
+  const double capacity = planned_share * m.engines;
+  std::vector<double> floors = m.demand.floors;
+  for (double& each : floors) each *= capacity;
+  const std::vector<std::int64_t> dropped = give_up(std::move(cells), capacity, floors);
   for (std::uint32_t g = 0; g < groups.size(); ++g) {
     const std::int64_t rank = late[g] + (g < dropped.size() ? dropped[g] : 0);
     OrderForest::Bound cut;

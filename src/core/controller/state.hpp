@@ -1,6 +1,7 @@
 // Inside of the controller: its records and the steps its events are made of. Included by the controller's own .cpp
 // files only. admission.cpp lets requests in and out of the queue, dispatch.cpp binds them to instances, attempts.cpp
 // hears how that went, estimates.cpp learns from it how long requests take and wait, on_time.cpp chooses whom to give up,
+// shares.cpp what somebody has whatever the order says,
 // residency.cpp which model is served where, instances.cpp minds breakers and stalls, queries.cpp answers questions.
 #pragma once
 
@@ -82,10 +83,24 @@ struct ModelRecord {
   struct Demand {                     // under a policy that gives some up; beside the groups' arrivals
     double window = 0;                // seconds that those stand for
     double slack = 0, slack_weight = 0;  // of arrivals: seconds from arrival to latest start, summed
+    std::vector<double> floors;       // by class: of the engines' time, for its minimum share
     bool priced = false;              // the load leaves no room for some
     double kept_late = 0;             // work of kept ones that became late all the same, since the last look
     double caution = 0;               // what is left free because of such
   } demand;
+  struct Shares {                     // guaranteed parts of its tokens (shares.cpp)
+    struct Party {
+      double share = 0;
+      double owed = 0;                // tokens
+      double needs = 0;               // the cost of its first, where that was more than is owed
+      bool waits = false;             // as of the last look
+    };
+    std::vector<Party> of_class;
+    Party passed_over;                // given up or late
+    bool passing_over = false;        // there are such; otherwise no share acts
+    double tokens = 0;                // dispatched in about the last minute
+    OrderForest::Index first = OrderForest::none;  // who went before the order when it was last looked at
+  } shares;
   std::vector<InstanceId> instances;  // that serve it, by id
   std::vector<InstanceId> homes;      // that hold it among others, and can be made to serve it, by id
   Duration drain{};                   // of an instance that leaves it, as learned; zero: never seen
@@ -276,6 +291,9 @@ struct Controller::State {
   // dispatch.cpp
   OrderForest::Index front(const InstanceRecord& i);
   OrderForest::Index first_of(ModelId id);
+  OrderForest::Index first_to_serve(ModelId id);
+  OrderForest::Index following(ModelId id, OrderForest::Index node);
+  bool became_late(ModelId id, OrderForest::Index node);
   bool sooner(OrderForest::Index a, OrderForest::Index b) const;
   Duration gathering(const InstanceRecord& i) const;
   bool gate_open(const InstanceRecord& i) const;
@@ -323,7 +341,13 @@ struct Controller::State {
   void select_on_time();
   void select_on_time(ModelId id);
   void set_prices(ModelId id, Duration elapsed);
+  void set_floors(ModelRecord& m, const std::vector<double>& work, const std::vector<double>& tokens) const;  // by class
   double work_scale(const ModelRecord& m) const;
+
+  // shares.cpp
+  void keep_shares(ModelId id, Duration elapsed);
+  OrderForest::Index owed(ModelId id);
+  void pay(ModelRecord& m, const RequestRecord& r, ModelQueue::Phase phase);
 
   // residency.cpp
   void on(const event::Swapped& e);

@@ -38,6 +38,27 @@ TEST(OnTimeSet, AMoreValuableRequestIsKeptBeforeAnAlikeOne) {
   EXPECT_EQ(given_up, (std::vector<std::int64_t>{1, 0}));
 }
 
+TEST(OnTimeSet, APartyKeepsItsFloorThoughOthersAreWorthMore) {
+  const std::vector<OnTimeCell> cells{{.group = 0, .due = 10s, .work = 1s, .value = 10, .count = 20, .party = 0},
+                                      {.group = 1, .due = 10s, .work = 1s, .value = 1, .count = 20, .party = 1}};
+  EXPECT_EQ(give_up(cells, 1), (std::vector<std::int64_t>{10, 20})) << "without a floor the cheap ones go";
+  EXPECT_EQ(give_up(cells, 1, {0, 0.3}), (std::vector<std::int64_t>{13, 17}));
+  EXPECT_EQ(give_up(cells, 1, {0.7, 0.3}), (std::vector<std::int64_t>{13, 17}));
+}
+
+TEST(OnTimeSet, FloorsThatDoNotFitAreNoReasonToKeepMoreThanFits) {
+  const std::vector<OnTimeCell> cells{{.group = 0, .due = 10s, .work = 1s, .value = 10, .count = 20, .party = 0},
+                                      {.group = 1, .due = 10s, .work = 1s, .value = 1, .count = 20, .party = 1}};
+  EXPECT_EQ(total(give_up(cells, 1, {0.9, 0.9})), 30);
+}
+
+TEST(OnTimeSet, AFloorIsOfTheTimeUntilThen) {
+  // Ten seconds of the cheap are due late: nothing of them is needed for their floor by the time the dear ones are due.
+  const auto given_up = give_up({{.group = 0, .due = 10s, .work = 1s, .value = 10, .count = 10, .party = 0},
+                                 {.group = 1, .due = 20s, .work = 1s, .value = 1, .count = 20, .party = 1}}, 1, {0, 0.5});
+  EXPECT_EQ(given_up, (std::vector<std::int64_t>{0, 10}));
+}
+
 // Every subset tried: it can be on time exactly when its members, by due date, each end by theirs.
 std::int64_t most_on_time(const std::vector<OnTimeCell>& jobs) {
   std::int64_t best = 0;
