@@ -109,7 +109,7 @@ void Controller::State::admit(const RequestDescription& description, Instant arr
   RequestDescription r = description;
   if (r.service_class.index() >= configuration->classes.size()) r.service_class = ClassId{0};
   ++totals.arrived;
-  model(r.model);  // known from here on
+  queue_changed(model(r.model));  // known from here on, and its pace up to now
   const bool restored = token.has_value();
 
   if (!restored) {
@@ -260,10 +260,11 @@ void Controller::State::enqueue(Index index) {
   expiries.set(index, r.expires);
   if (first_time) {
     const OrderForest::Ahead ahead = m.queue.ahead(forest, r.place, r.node);
+    // What it was let in by is what it is told: itself it does not count yet.
+    const auto wait = runs_at_once ? std::nullopt : tell(r, ahead);
     if (m.queue.phase(forest, r.place, r.node) == ModelQueue::Phase::kept) {
       m.overtaking.came(now, overtaking_key(r, forest.key(r.node)), static_cast<double>(r.work) / work_unit);
     }
-    const auto wait = runs_at_once ? std::nullopt : tell(r, ahead);
     record({.decision = Decision::admitted, .request = r.request.id, .count = ahead.count, .wait = wait});
     emit(action::Admitted{r.request.id, wait});
   }
