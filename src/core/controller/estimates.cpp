@@ -102,16 +102,28 @@ Overtaking::Kind overtaking_kind(Policy policy) {
   return Overtaking::Kind::nobody;
 }
 
-std::optional<WaitExpectation> Controller::State::expectation(const ModelRecord& m, std::int64_t work_ahead, std::int64_t key) const {
+std::optional<WaitExpectation> Controller::State::expectation(ModelId id, std::int64_t work_ahead, std::int64_t key) const {
+  const ModelRecord& m = models[id.index()];
   if (m.completions < completions_to_estimate) return std::nullopt;
-  const double rate = m.pace.rate();
+  const bool takes_turns = planned(id);
+  const double engines = m.capacity > 0 ? m.capacity : 1;
+  const double rate = takes_turns ? engines * m.pace.rate_of_one() : m.pace.rate();
   if (!(rate > 0)) return std::nullopt;
   const double apart = seconds(m.unit);
-  const double running = seconds(m.in_flight_work) - m.pace.steady_in_flight();
+  // What runs where it is being left is not in the way of those who wait for its next visit, which begins with free slots.
+  const double steady = m.pace.steady_in_flight();
+  const double running = takes_turns && m.capacity == 0 ? 0 : seconds(m.in_flight_work) - steady;
   const double ahead = std::max(apart / 2, seconds(expected_work(m, work_ahead)) + running + apart / 2);
   // In mean requests: what came stays as much when outputs turn out longer.
-  return WaitExpectation{.expected = duration_from_seconds(m.overtaking.seconds_until(now, ahead / apart, key, rate / apart)),
-                         .apart = duration_from_seconds(apart / rate)};
+  const auto until_served = [&](double at_rate) { return m.overtaking.seconds_until(now, ahead / apart, key, at_rate / apart); };
+  double expected = until_served(rate);
+  const Duration one_more = duration_from_seconds(apart / rate);
+  if (takes_turns) {
+    // The share of the time until then in which it is served; those who overtake come all the while.
+    const double until = m.turns.seconds_until(now, engines * expected, visits_ahead(id), engines, steady / rate);
+    if (until > expected) expected = until_served(rate * expected / until);
+  }
+  return WaitExpectation{.expected = duration_from_seconds(expected), .apart = one_more};
 }
 
 std::optional<WaitEstimate> Controller::State::estimate_new(const RequestDescription& asked, Instant arrived) const {
@@ -123,7 +135,7 @@ std::optional<WaitEstimate> Controller::State::estimate_new(const RequestDescrip
   set_times(r);
   const std::int64_t key = order_key(r);
   const auto ahead = m.queue.ahead_of_new(forest, group_key(r), {key, sequence + 1});
-  const auto wait = expectation(m, ahead.work, overtaking_key(r, key));
+  const auto wait = expectation(asked.model, ahead.work, overtaking_key(r, key));
   if (!wait) return std::nullopt;
   return m.calibration.bound(asked.service_class, *wait);
 }
@@ -131,7 +143,7 @@ std::optional<WaitEstimate> Controller::State::estimate_new(const RequestDescrip
 std::optional<WaitEstimate> Controller::State::estimate_last(ModelId id) const {
   if (id.index() >= models.size()) return std::nullopt;
   const ModelRecord& m = models[id.index()];
-  const auto wait = expectation(m, m.queue.work(), INT64_MIN);
+  const auto wait = expectation(id, m.queue.work(), INT64_MIN);
   if (!wait) return std::nullopt;
   return m.calibration.bound(ClassId{UINT32_MAX}, *wait);
 }
@@ -141,7 +153,7 @@ std::optional<WaitEstimate> Controller::State::wait_of(const RequestRecord& r) c
   const ModelRecord& m = models[r.request.model.index()];
   if (m.queue.phase(forest, r.place, r.node) != ModelQueue::Phase::kept) return std::nullopt;
   const auto ahead = m.queue.ahead(forest, r.place, r.node);
-  const auto wait = expectation(m, ahead.work, overtaking_key(r, forest.key(r.node)) - (now - r.arrived).count());
+  const auto wait = expectation(r.request.model, ahead.work, overtaking_key(r, forest.key(r.node)) - (now - r.arrived).count());
   if (!wait) return std::nullopt;
   return m.calibration.bound(r.request.service_class, *wait);
 }
@@ -150,7 +162,7 @@ std::optional<WaitEstimate> Controller::State::tell(RequestRecord& r, const Orde
   const ModelRecord& m = models[r.request.model.index()];
   // One that the load leaves no room for waits until the load is less: nobody knows when.
   if (m.queue.phase(forest, r.place, r.node) != ModelQueue::Phase::kept) return std::nullopt;
-  const auto wait = expectation(m, ahead.work, overtaking_key(r, forest.key(r.node)));
+  const auto wait = expectation(r.request.model, ahead.work, overtaking_key(r, forest.key(r.node)));
   if (!wait) return std::nullopt;
   const WaitEstimate told = m.calibration.bound(r.request.service_class, *wait);
   r.told = {.wait = *wait, .bound = told.bound, .at = now};
@@ -165,7 +177,10 @@ void Controller::State::score(const RequestRecord& r, WaitCalibration::End end) 
 
 // -- what is seen
 
-void Controller::State::queue_changed(ModelRecord& m) { m.pace.pass(now, m.capacity, !m.queue.empty()); }
+void Controller::State::queue_changed(ModelRecord& m) {
+  m.pace.pass(now, m.capacity, !m.queue.empty());
+  m.turns.is(now, m.turns.served(), !m.queue.empty());
+}
 
 void Controller::State::work_left(LedgerEntry& entry, Duration left) {
   if (entry.model.index() < models.size()) models[entry.model.index()].in_flight_work += left - entry.work_left;
@@ -228,8 +243,10 @@ void Controller::State::refresh_capacity(ModelRecord& m) {
   }
   if (changes != m.changes) m.changed_at = now;
   m.changes = changes;
-  // While nobody is available the queue will be served by those that were: what else could be said?
-  if (capacity > 0) m.capacity = capacity;
+  m.turns.is(now, capacity > 0, !m.queue.empty());
+  // While nobody is available the queue will be served by those that were: what else could be said? One that takes turns
+  // is served nowhere in between, and that is not its pace.
+  if (capacity > 0 || !m.homes.empty()) m.capacity = capacity;
   m.pace.pass(now, m.capacity, !m.queue.empty());
   if (m.engine) m.pace.presume(1, presumed_seconds);
   else if (m.busy_seconds > 0 && m.capacity > 0) m.pace.presume(m.work / m.busy_seconds / m.capacity, presumed_seconds);

@@ -362,7 +362,12 @@ bool Controller::State::follows_plan() {
   if (planning.late > overload * planning.arrived) planning.overloaded = true;
   if (planning.late < over * planning.arrived) planning.overloaded = false;
   if (policy.plans_always ? totals.queued > 0 : planning.overloaded) ask_for_plan();
-  return (policy.plans_always || planning.overloaded) && now < add(planning.made, plan_stale);
+  return plan_in_force();
+}
+
+bool Controller::State::plan_in_force() const {
+  const PolicyTraits policy = traits(configuration->policy);
+  return policy.plans && (policy.plans_always || planning.overloaded) && now < add(planning.made, plan_stale);
 }
 
 void Controller::State::decide_residency() {

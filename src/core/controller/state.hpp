@@ -1,8 +1,8 @@
 // Inside of the controller: its records and the steps its events are made of. Included by the controller's own .cpp
 // files only. admission.cpp lets requests in and out of the queue, dispatch.cpp binds them to instances, attempts.cpp
 // hears how that went, estimates.cpp learns from it how long requests take and wait, on_time.cpp chooses whom to give up,
-// shares.cpp what somebody has whatever the order says,
-// residency.cpp which model is served where, instances.cpp minds breakers and stalls, queries.cpp answers questions.
+// shares.cpp what somebody has whatever the order says, residency.cpp which model is served where, visits_ahead.cpp when one
+// will be, instances.cpp minds breakers and stalls, queries.cpp answers questions.
 #pragma once
 
 #include <cmath>
@@ -22,6 +22,7 @@
 #include "core/controller/timer_heap.hpp"
 #include "core/estimate/length_model.hpp"
 #include "core/estimate/step_scale.hpp"
+#include "core/estimate/turns.hpp"
 #include "core/estimate/wait_calibration.hpp"
 #include "core/estimate/waiting_time.hpp"
 #include "core/plan/order.hpp"
@@ -123,6 +124,7 @@ struct ModelRecord {
   Duration in_flight_work{};              // what is left of those in flight
   QueuePace pace;
   Overtaking overtaking;
+  Turns turns;                            // of one that instances hold among others
   WaitCalibration calibration;
 
   double mean_output() const { return output; }
@@ -323,7 +325,7 @@ struct Controller::State {
   Tokens expected_output(const RequestDescription& r) const;
   Duration expected_work(const ModelRecord& m, std::int64_t units) const;
   std::int64_t overtaking_key(const RequestRecord& r, std::int64_t order_key) const;
-  std::optional<WaitExpectation> expectation(const ModelRecord& m, std::int64_t work_ahead, std::int64_t key) const;
+  std::optional<WaitExpectation> expectation(ModelId id, std::int64_t work_ahead, std::int64_t key) const;
   void describe_work(RequestRecord& r) const;
   std::optional<WaitEstimate> estimate_new(const RequestDescription& r, Instant arrived) const;  // queued nowhere yet
   std::optional<WaitEstimate> estimate_last(ModelId id) const;  // behind all that wait now
@@ -362,6 +364,10 @@ struct Controller::State {
   void ask_for_plan();
   double offered_load() const;
   std::optional<ModelId> planned_next(const InstanceRecord& i) const;
+  bool plan_in_force() const;
+
+  // visits_ahead.cpp
+  std::vector<Turns::Visit> visits_ahead(ModelId id) const;
   void leave_for(InstanceRecord& i, ModelId next);
   void evict_rest(InstanceRecord& i);
   void swap_when_empty(InstanceRecord& i);

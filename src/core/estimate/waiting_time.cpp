@@ -31,7 +31,7 @@ void QueuePace::pass(Instant now, double capacity, bool waiting) {
 }
 
 void QueuePace::did(double work) {
-  if (waiting_) worked_ += work;
+  if (waiting_ && capacity_ > 0) worked_ += work;
 }
 
 void QueuePace::dispatched(double in_flight) {

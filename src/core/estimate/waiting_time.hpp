@@ -23,12 +23,13 @@ namespace qlm {
 class QueuePace {
  public:
   // From now on so many engines' worth serves the queue (an engine as fast as its profile counts 1), and somebody waits,
-  // or nobody does.
+  // or nobody does. Capacity zero: what still runs somewhere is not the queue's pace.
   void pass(Instant now, double capacity, bool waiting);
   void did(double work);                  // the engines were seen to have done so much
   void dispatched(double in_flight);      // one of those who waited; so much work then runs, its own included
 
   double rate() const { return capacity_ * worked_ / served_; }  // engine seconds of work a second, now
+  double rate_of_one() const { return worked_ / served_; }       // of an engine's worth
   double measured_seconds() const { return measured_; }          // of waiting behind it
   double steady_in_flight() const { return steady_; }
   // What an engine's worth did in a second before anything was measured; a guess from its profile. `weight`: seconds that
