@@ -66,6 +66,35 @@ class Waiting(unittest.TestCase):
             explained = json.loads(get(f"{qlm.url}/v1/queue/{name}/explain")[1])
             self.assertEqual([d["decision"] for d in explained["decisions"]], ["admitted", "dispatched", "first_token", "completed"])
             self.assertEqual(explained["decisions"][1]["instance"], "gpu0")
+            self.assertGreater(explained["foretold"]["output_tokens"], 0)
+            self.assertGreaterEqual(explained["came"]["wait_ms"], 0)
+            self.assertEqual(explained["came"]["output_tokens"], BODY["max_tokens"])
+
+    def test_a_waiting_request_says_who_is_ahead_and_which_constraint_binds(self):
+        with Emulator("--speed", "4") as engine, \
+                Qlm(config=config(engine, extra="policy: edf\nstream_keepalive: 50ms\nclasses: {chat: {ttft: 10s}, bulk: {e2e: 1h}}\n"
+                                                "default_class: chat\n", options=", max_in_flight: 1")) as qlm:
+            qlm.wait_ready("mistral-7b")
+            with ThreadPoolExecutor(3) as pool:
+                asked = [pool.submit(ask, qlm, stream=True, max_tokens=800)]
+                wait_until(lambda: total(engine.metrics(), "vllm:num_requests_running") == 1, "the slot is taken")
+                asked += [pool.submit(ask, qlm, stream=True) for _ in range(2)]
+                wait_until(lambda: json.loads(get(qlm.url + "/v1/queue")[1])["queued"] == 2, "they wait")
+                host, port = qlm.address.split(":")
+                connection = http.client.HTTPConnection(host, int(port))
+                connection.request("POST", "/v1/chat/completions", json.dumps({**BODY, "stream": True}),
+                                   {"Content-Type": "application/json", "x-slo-class": "bulk"})
+                last = connection.getresponse()
+                explained = json.loads(get(f"{qlm.url}/v1/queue/{last.getheader('x-qlm-request-id')}/explain")[1])
+                page = get(qlm.admin + "/plan")[1]
+                self.assertEqual(explained["why"], "2 requests are before it (2 chat): they are due earlier; gpu0 is full (1 of 1).")
+                self.assertEqual([(a["class"], a["requests"], a["standing"]) for a in explained["ahead"]], [("chat", 2, "kept")])
+                self.assertEqual([(c["instance"], c["by"]) for c in explained["constraints"]], [("gpu0", "slots")])
+                self.assertIn("takes no more: slots", page)
+                self.assertRegex(page, r"1\. chat: 2 kept; .*\n  2\. bulk: 1 kept")
+                last.read()
+                connection.close()
+                self.assertEqual([a.result()[0] for a in asked], [200] * 3)
 
     def test_a_client_that_leaves_the_queue_costs_nothing(self):
         with Emulator("--speed", "4") as engine, Qlm(config=config(engine, options=", max_in_flight: 1")) as qlm:

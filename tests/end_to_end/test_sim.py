@@ -56,6 +56,13 @@ class Sim(unittest.TestCase):
                 if load == 0.5 and not name.startswith("w_b"):
                     self.assertGreater(figures["attainment"], 0.99)
 
+    def test_the_plan_of_any_moment_is_printed_for_every_simulation(self):
+        ran = sim("--trace", self.file("t.csv", TRACE), "--config", self.file("q.yaml", CONFIG), "--policy", "fcfs,qlm", "--print-plan", "4s")
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+        for policy in ("fcfs", "qlm"):
+            self.assertRegex(ran.stdout, f"-- .*, {policy}, at 4 s\npolicy {policy}\n\ninstance a: mistral-7b; \\d+ of")
+        self.assertEqual(sim("--suite", "smoke", "--print-plan", "soon").returncode, 2)
+
     def test_the_same_arguments_give_the_same_digests_and_other_seeds_others(self):
         def digests(seed):
             ran = sim("--suite", "smoke", "--duration", "1m", "--load", "1.2", "--first-seed", seed, "--json", "-")

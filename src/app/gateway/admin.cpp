@@ -33,7 +33,7 @@ void respond_text(net::Exchange& exchange, int status, std::string_view type, st
 void route(const AdminSources& sources, net::Exchange& exchange) {
   const http::RequestHead& head = exchange.head();
   const std::string_view path = head.path();
-  const bool known = path == "/health/live" || path == "/health/ready" || path == "/metrics" || path == "/instances";
+  const bool known = path == "/health/live" || path == "/health/ready" || path == "/metrics" || path == "/instances" || path == "/plan";
   if (!known) {
     respond_refusal(exchange, {}, openai::Refusal{openai::RefusalReason::path_unknown, fmt::format("There is nothing at '{}'.", openai::excerpt(path)), {}, {}});
     return;
@@ -48,6 +48,7 @@ void route(const AdminSources& sources, net::Exchange& exchange) {
     return respond_text(exchange, ready ? 200 : 503, "text/plain", ready ? "ready\n" : "not ready\n");
   }
   if (path == "/metrics") return respond_text(exchange, 200, "text/plain; version=0.0.4; charset=utf-8", sources.metrics());
+  if (path == "/plan") return respond_text(exchange, 200, "text/plain; charset=utf-8", sources.plan());
   respond_json(exchange, 200, instances_json(sources.instances()));
 }
 

@@ -1,4 +1,4 @@
-// The admin listener's routes: health for supervisors, metrics for Prometheus, the instances for people.
+// The admin listener's routes: health for supervisors, metrics for Prometheus, the instances and the plan for people.
 #pragma once
 
 #include <functional>
@@ -14,6 +14,7 @@ struct AdminSources {
   std::function<bool()> ready;
   std::function<std::string()> metrics;  // the Prometheus text format
   std::function<std::vector<InstanceView>()> instances;
+  std::function<std::string()> plan;     // the queue and the plan in force, for people
 };
 net::HttpServer::Handler admin_routes(AdminSources sources);
 

@@ -46,7 +46,7 @@ class FrontDoor {
 
   void answer_models(net::Exchange& exchange, std::string_view one) const;
   void answer_queue(net::Exchange& exchange) const;
-  std::string why_it_waits(const RequestView& view) const;
+  std::string why_it_waits(const RequestView& view, const Standing& standing) const;
   void write_decisions(openai::JsonWriter& json, const std::vector<ExplainRecord>& records, Instant from) const;
   void answer_request(net::Exchange& exchange, std::string_view rest, const TenantFacts& tenant) const;
 

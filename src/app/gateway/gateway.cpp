@@ -170,6 +170,7 @@ Result<std::unique_ptr<Gateway>> Gateway::start(net::Loop& loop, const config::C
   AdminSources sources;
   sources.ready = [gateway = gateway.get()] { return gateway->ready(); };
   sources.metrics = [parts] { return parts->accounting->metrics_text(parts->host.controller(), parts->registry, parts->fleet, parts->loop.now()); };
+  sources.plan = [parts] { return to_text(parts->host.controller().picture(), *parts->registry.controller_configuration()); };
   sources.instances = [parts] { return parts->host.controller().instances(); };
   auto admin = net::HttpServer::listen(loop, address_of(configuration.admin), admin_limits(),
                                        [](int status, const std::string& message) { return refusal_body(unread(status, false), message); },

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 #include <utility>
 
 #include "app/gateway/front_door.hpp"
@@ -136,29 +137,91 @@ void FrontDoor::write_decisions(openai::JsonWriter& json, const std::vector<Expl
   json.end_array();
 }
 
-// "2 requests are before it; gpu0 is full (32 of 32), gpu1 is not taking work."
-std::string FrontDoor::why_it_waits(const RequestView& view) const {
+// "12 requests are before it (10 chat, 2 bulk): they must start earlier to be on time. gpu0 is full (32 of 32), gpu1 is not
+// taking work."
+std::string FrontDoor::why_it_waits(const RequestView& view, const Standing& standing) const {
   if (const Instant now = loop_.now(); view.rests_until > now) {
     return fmt::format("{} refused or failed it; it is tried again in {} ms.", registry_.instance_name(*view.instance),
                        (view.rests_until - now) / 1ms);
   }
   const std::int64_t ahead = view.position.value_or(0);
-  std::string why = ahead == 0 ? "It is next" : fmt::format("{} request{} before it", ahead, ahead == 1 ? " is" : "s are");
-  const std::vector<InstanceView> instances = host_.controller().instances();
+  std::string why = "It is next";
+  if (ahead > 0) {
+    std::map<ClassId, std::int64_t> by_class;
+    for (const Standing::Ahead& each : standing.ahead) by_class[each.service_class] += each.requests;
+    std::string classes;
+    for (const auto& [of_class, count] : by_class) {
+      classes += fmt::format("{}{} {}", classes.empty() ? "" : ", ", count, registry_.service_class(of_class).name);
+    }
+    why = fmt::format("{} request{} before it ({}): {}", ahead, ahead == 1 ? " is" : "s are", classes,
+                      order_reason(host_.controller().policy()));
+  }
+  switch (standing.phase) {
+    case QueuePhase::kept: break;
+    case QueuePhase::given_up:
+      why += standing.priced_out ? "; the load leaves no room for it, and it is served when those it has room for are"
+                                 : "; not all can be on time, and it was given up so that most are";
+      break;
+    case QueuePhase::late: why += "; it cannot be on time any more, and is served after those that can"; break;
+  }
   std::string places;
-  for (const ModelFacts& model : fleet_.models()) {
-    if (model.name != registry_.model_name(view.model)) continue;
-    for (const InstanceView& each : instances) {
-      if (std::find(model.instances.begin(), model.instances.end(), each.name) == model.instances.end()) continue;
-      const int room = each.limit + each.allowance;
-      places += places.empty() ? "; " : ", ";
-      if (!each.available) places += each.name + " is not taking work";
-      else if (each.in_flight >= room) places += fmt::format("{} is full ({} of {})", each.name, each.in_flight, room);
-      else places += fmt::format("{} runs {} of {} and keeps its memory for them", each.name, each.in_flight, room);
+  for (const InstancePicture& each : standing.instances) {
+    places += places.empty() ? "; " : ", ";
+    switch (each.binding) {
+      case Binding::none: places += fmt::format("{} runs {} of {} and takes another first", each.name, each.in_flight, each.room); break;
+      case Binding::slots: places += fmt::format("{} is full ({} of {})", each.name, each.in_flight, each.room); break;
+      case Binding::memory: places += fmt::format("{} runs {} of {} and keeps its memory for them", each.name, each.in_flight, each.room); break;
+      case Binding::refused: places += each.name + " refused and is let alone for a moment"; break;
+      case Binding::gathering: places += each.name + " starts several together in a moment"; break;
+      case Binding::unavailable: places += each.name + " is not taking work"; break;
+      case Binding::absent: places += each.name + " serves another model now"; break;
+      case Binding::swapping: places += each.name + " is loading its model"; break;
     }
   }
   return why + (places.empty() ? "; no instance that serves its model is up" : places) + ".";
 }
+
+namespace {
+
+// What was foretold when it was admitted, beside what came.
+void write_foretold(JsonWriter& json, const std::vector<ExplainRecord>& records) {
+  const auto find = [&](Decision decision) { return std::ranges::find(records, decision, &ExplainRecord::decision); };
+  const auto admitted = find(Decision::admitted), dispatched = find(Decision::dispatched);
+  if (admitted == records.end()) return;
+  json.key("foretold").begin_object();
+  if (admitted->wait) json.member("wait_ms", admitted->wait->expected / 1ms).member("wait_bound_ms", admitted->wait->bound / 1ms);
+  json.member("output_tokens", admitted->output.count).end_object();
+  const ExplainRecord* end = end_among(records);
+  if (dispatched == records.end() && !end) return;
+  json.key("came").begin_object();
+  if (dispatched != records.end()) {
+    const Duration waited = dispatched->at - admitted->at;
+    json.member("wait_ms", waited / 1ms);
+    if (admitted->wait) json.member("within_bound", waited <= admitted->wait->bound);
+  }
+  if (end && end->output.count > 0) json.member("output_tokens", end->output.count);
+  json.end_object();
+}
+
+void write_standing(JsonWriter& json, const Standing& standing, const Registry& registry) {
+  json.member("standing", name(standing.phase));
+  if (standing.phase == QueuePhase::given_up) json.member("given_up_by", standing.priced_out ? "price" : "on_time_set");
+  json.key("ahead").begin_array();
+  for (const Standing::Ahead& each : standing.ahead) {
+    json.begin_object().member("class", registry.service_class(each.service_class).name).member("standing", name(each.phase));
+    json.member("requests", each.requests).member("tokens", each.tokens.count).end_object();
+  }
+  json.end_array().key("constraints").begin_array();
+  for (const InstancePicture& each : standing.instances) {
+    json.begin_object().member("instance", each.name).member("by", name(each.binding));
+    json.member("in_flight", each.in_flight).member("room", each.room);
+    if (each.kv_capacity) json.member("kv_tokens", each.kv.count).member("kv_capacity", each.kv_capacity->count);
+    json.end_object();
+  }
+  json.end_array();
+}
+
+}  // namespace
 
 void FrontDoor::answer_request(net::Exchange& exchange, std::string_view rest, const TenantFacts& tenant) const {
   constexpr std::string_view explain = "/explain";
@@ -185,6 +248,7 @@ void FrontDoor::answer_request(net::Exchange& exchange, std::string_view rest, c
     std::string body;
     JsonWriter json(body);
     json.begin_object().member("object", "queue.request").member("id", rest).member("state", name(RequestState::finished));
+    write_foretold(json, records);
     write_decisions(json, records, records.front().at);
     json.end_object();
     return respond_json(exchange, 200, std::move(body));
@@ -199,8 +263,12 @@ void FrontDoor::answer_request(net::Exchange& exchange, std::string_view rest, c
   if (view->position) json.member("position", *view->position);
   if (view->tokens_ahead) json.member("tokens_ahead", view->tokens_ahead->count);
   if (view->wait) write_wait(json, *view->wait);
-  if (view->state == RequestState::queued) json.member("why", why_it_waits(*view));
+  if (const auto standing = host_.controller().standing(*id)) {
+    json.member("why", why_it_waits(*view, *standing));
+    if (explained) write_standing(json, *standing, registry_);
+  }
   if (explained) {
+    write_foretold(json, records);
     write_decisions(json, records, view->arrived);
   }
   json.end_object();

@@ -26,7 +26,7 @@ constexpr Duration longest_backlog = 10'000h;
 
 struct Arguments {
   std::string suite, trace, configuration, json;
-  std::string policies, loads, only, duration;
+  std::string policies, loads, only, duration, print_plan;
   std::vector<std::string> values;
   int seeds = 0;
   std::uint64_t first_seed = 101;  // the first hundred are for tuning
@@ -134,7 +134,21 @@ std::vector<std::pair<std::string, double>> values_of(const suite::Case& of) {
   return values;
 }
 
-std::vector<suite::CellResult> run_suite(const suite::Suite& s, unsigned threads, std::uint64_t first_seed) {
+// What --print-plan asks for, simulation by simulation.
+struct Pictures {
+  std::optional<Duration> at;
+  std::vector<std::string> of;
+
+  fleet::FleetSpec asked(fleet::FleetSpec spec) const {
+    spec.picture_at = at;
+    return spec;
+  }
+  void keep(std::size_t k, const suite::CellResult& cell, Policy policy, const std::string& picture) {
+    if (!picture.empty()) of[k] = fmt::format("-- {}, load {:.2f}, seed {}, {}, at {:.0f} s\n{}\n", cell.name, cell.load, cell.seed, name(policy), seconds(*at), picture);
+  }
+};
+
+std::vector<suite::CellResult> run_suite(const suite::Suite& s, unsigned threads, std::uint64_t first_seed, Pictures& pictures) {
   std::vector<double> capacities(s.cases.size());
   {
     Progress progress("measuring capacities,", s.cases.size());
@@ -172,6 +186,7 @@ std::vector<suite::CellResult> run_suite(const suite::Suite& s, unsigned threads
   }
   // The longest first, so that the last to end is a short one.
   std::ranges::stable_sort(jobs, std::greater<>{}, [&](const Job& job) { return cells[job.cells.front()].load; });
+  pictures.of.resize(jobs.size());
   Progress progress("simulations,", jobs.size());
   in_parallel(threads, jobs.size(), [&](std::size_t i) {
     const Job& job = jobs[i];
@@ -183,7 +198,9 @@ std::vector<suite::CellResult> run_suite(const suite::Suite& s, unsigned threads
     if (s.requests > 0) trace.resize(std::min(trace.size(), static_cast<std::size_t>(s.requests)));
     const auto arrivals = suite::to_arrivals(of, trace).value();
     if (job.policy) {
-      const fleet::FleetResult result = fleet::simulate(suite::fleet_spec(of, s.policies[*job.policy]), arrivals);
+      const Policy policy = s.policies[*job.policy];
+      const fleet::FleetResult result = fleet::simulate(pictures.asked(suite::fleet_spec(of, policy)), arrivals);
+      pictures.keep(i, first, policy, result.picture);
       for (const std::size_t cell : job.cells) cells[cell].policies[*job.policy].second = suite::figures(cases[cell], result);
     } else {
       const suite::Limits limits = suite::limits_of(of, arrivals);
@@ -194,7 +211,8 @@ std::vector<suite::CellResult> run_suite(const suite::Suite& s, unsigned threads
   return cells;
 }
 
-std::vector<suite::CellResult> run_own(const OwnCase& own, const std::vector<Policy>& policies, bool state_lengths, unsigned threads) {
+std::vector<suite::CellResult> run_own(const OwnCase& own, const std::vector<Policy>& policies, bool state_lengths, unsigned threads,
+                                       Pictures& pictures) {
   auto arrivals = suite::to_arrivals(own.of, own.trace).value();
   if (state_lengths) {
     for (fleet::Arrival& each : arrivals) each.max_output = each.output;
@@ -211,10 +229,13 @@ std::vector<suite::CellResult> run_own(const OwnCase& own, const std::vector<Pol
   suite::CellResult cell{.name = own.of.name, .load = static_cast<double>(own.trace.size()) / lasted / capacity, .seed = 0, .capacity = capacity,
                          .values = values_of(own.of), .limits = suite::limits_of(own.of, arrivals), .policies = {}};
   for (const Policy policy : policies) cell.policies.emplace_back(policy, suite::Figures{});
+  pictures.of.resize(policies.size());
   Progress progress("simulations,", policies.size());
   in_parallel(threads, policies.size(), [&](std::size_t i) {
     auto& [policy, figures] = cell.policies[i];
-    figures = suite::figures(own.of, fleet::simulate(suite::fleet_spec(own.of, policy), arrivals));
+    const fleet::FleetResult result = fleet::simulate(pictures.asked(suite::fleet_spec(own.of, policy)), arrivals);
+    figures = suite::figures(own.of, result);
+    pictures.keep(i, cell, policy, result.picture);
     progress.one_done();
   });
   return {cell};
@@ -225,7 +246,8 @@ int complain(const std::string& message) {
   return wrong_usage;
 }
 
-int report(const std::string& name, const std::vector<suite::CellResult>& cells, const std::string& json) {
+int report(const std::string& name, const std::vector<suite::CellResult>& cells, const Pictures& pictures, const std::string& json) {
+  for (const std::string& picture : pictures.of) fmt::print(json == "-" ? stderr : stdout, "{}", picture);
   if (json != "-") fmt::print("{}\n{}", suite::to_table(cells), suite::waits_table(cells));
   if (json.empty()) return 0;
   const std::string text = suite::to_json(name, cells);
@@ -247,6 +269,12 @@ int execute(const Arguments& a) {
   const unsigned threads = a.jobs > 0 ? a.jobs : std::max(1u, std::thread::hardware_concurrency());
   const auto policies = parse_policies(a.policies);
   if (!policies) return complain(policies.error().message);
+  Pictures pictures;
+  if (!a.print_plan.empty()) {
+    const auto at = workload::parse_duration(a.print_plan);
+    if (!at) return complain("--print-plan: " + at.error().message);
+    pictures.at = *at;
+  }
   if (a.suite.empty() == a.trace.empty()) return complain("give either --suite, or --trace and --config");
   if (!a.trace.empty()) {
     if (a.configuration.empty()) return complain("--trace needs --config: the fleet that serves it");
@@ -256,7 +284,7 @@ int execute(const Arguments& a) {
       return complain("--load, --seeds, --duration, --case and --values choose within a --suite; a trace is taken as it is");
     }
     if (own->trace.empty()) return complain(a.trace + ": holds no request");
-    return report(a.trace, run_own(*own, policies->empty() ? std::vector{own->policy} : *policies, a.state_lengths, threads), a.json);
+    return report(a.trace, run_own(*own, policies->empty() ? std::vector{own->policy} : *policies, a.state_lengths, threads, pictures), pictures, a.json);
   }
   auto s = suite::suite(a.suite);
   if (!s) return complain(s.error().message);
@@ -281,7 +309,7 @@ int execute(const Arguments& a) {
       if (const auto fits = suite::with_values(c, each); !fits) return complain("--values: " + fits.error().message);
     }
   }
-  return report(a.suite, run_suite(*s, threads, a.first_seed), a.json);
+  return report(a.suite, run_suite(*s, threads, a.first_seed, pictures), pictures, a.json);
 }
 
 }  // namespace
@@ -302,6 +330,7 @@ int run(int argc, char** argv) {
   app.add_option("--seeds", a.seeds, "how many seeds, instead of the suite's")->check(CLI::Range(1, 1000));
   app.add_option("--first-seed", a.first_seed, "the first of them")->capture_default_str();
   app.add_option("--jobs", a.jobs, "simulations at once; otherwise one a core")->check(CLI::Range(1, 1024));
+  app.add_option("--print-plan", a.print_plan, "prints the queue and the plan in force at that time of each simulation (90s)");
   app.add_option("--json", a.json, "a file for all figures, - for standard output instead of the table");
   app.footer(footer());
   try {

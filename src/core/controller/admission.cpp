@@ -265,7 +265,7 @@ void Controller::State::enqueue(Index index) {
     if (m.queue.phase(forest, r.place, r.node) == ModelQueue::Phase::kept) {
       m.overtaking.came(now, overtaking_key(r, forest.key(r.node)), static_cast<double>(r.work) / work_unit);
     }
-    record({.decision = Decision::admitted, .request = r.request.id, .count = ahead.count, .wait = wait});
+    record({.decision = Decision::admitted, .request = r.request.id, .count = ahead.count, .wait = wait, .output = r.cost - r.request.prompt});
     emit(action::Admitted{r.request.id, wait});
   }
 }
@@ -330,7 +330,7 @@ void Controller::State::reject(Index index, Outcome outcome, Reason reason, Deci
 void Controller::State::finish(Index index, Outcome outcome, Reason reason, Decision decision) {
   const RequestRecord& r = requests[index];
   const RequestId id = r.request.id;
-  record({.decision = decision, .request = id, .instance = r.instance, .attempt = r.attempt, .reason = reason});
+  record({.decision = decision, .request = id, .instance = r.instance, .attempt = r.attempt, .reason = reason, .output = r.received});
   score(r, WaitCalibration::End::cancelled);
   forget(index);
   count(outcome);

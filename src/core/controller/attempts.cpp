@@ -216,6 +216,7 @@ void Controller::State::on(const event::Ended& e) {
   RequestRecord& r = requests[*index];
   if (r.attempt != e.key.attempt) return;
   if (r.state != RequestState::dispatched && r.state != RequestState::streaming) return;
+  r.received = r.kept + e.generated;
   InstanceRecord* i = r.instance ? instance(*r.instance) : nullptr;
   const bool is_evicted = e.end == event::AttemptEnd::aborted && r.aborting == action::AbortWhy::evicted && !r.cancelled;
   if (!is_evicted) settle_tokens(r, e);  // it goes on: what it uses is known when it is whole

@@ -23,6 +23,7 @@
 #include "core/domain/configuration.hpp"
 #include "core/domain/events.hpp"
 #include "core/domain/explain.hpp"
+#include "core/domain/picture.hpp"
 #include "core/domain/plan.hpp"
 
 namespace qlm {
@@ -91,6 +92,9 @@ class Controller {
   std::vector<InstanceView> instances() const;
   std::vector<QueueView> queues() const;   // non-empty (model, class) pairs, by model then class
   Totals totals() const;
+  Policy policy() const;
+  std::optional<Standing> standing(RequestId id) const;            // of a waiting one: who is before it, what binds
+  Picture picture() const;                                         // queues, plan and instances, for people
   std::vector<ExplainRecord> explain(RequestId id) const;          // oldest first
   std::vector<ExplainRecord> recent(std::size_t count) const;      // of all, oldest first
   std::optional<WaitEstimate> estimate(ModelId model) const;       // for one that would arrive now

@@ -48,12 +48,15 @@ bool Controller::State::gate_open(const InstanceRecord& i) const {
   return together >= static_cast<double>(std::min<std::int64_t>(waiting, gathered));
 }
 
-bool Controller::State::has_room(const InstanceRecord& i, Tokens kv) const {
+// What keeps it from taking one that needs so much memory; whether it serves its model is the caller's to know.
+Binding Controller::State::binding(const InstanceRecord& i, Tokens kv) const {
   const Ledger::Account& account = ledger.account(i.description.id);
-  if (account.slots >= capacity(i) || now < i.hold_until || !gate_open(i)) return false;
-  if (!i.description.kv_capacity || account.slots == 0) return true;
-  return static_cast<double>((account.kv + kv).count) <=
-         kv_usable * static_cast<double>(i.description.kv_capacity->count);
+  if (account.slots >= capacity(i)) return available(i) ? Binding::slots : Binding::unavailable;
+  if (now < i.hold_until) return Binding::refused;
+  if (!gate_open(i)) return Binding::gathering;
+  if (!i.description.kv_capacity || account.slots == 0) return Binding::none;
+  const bool fits = static_cast<double>((account.kv + kv).count) <= kv_usable * static_cast<double>(i.description.kv_capacity->count);
+  return fits ? Binding::none : Binding::memory;
 }
 
 // For one that arrives now; what rests does not stand before it.

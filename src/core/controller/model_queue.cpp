@@ -125,21 +125,25 @@ OrderForest::Ahead ModelQueue::ahead_of_new(const OrderForest& forest, GroupKey 
 OrderForest::Ahead ModelQueue::ahead(const OrderForest& forest, Phase phase, OrderForest::Bound order) const {
   OrderForest::Ahead result;
   for (const Group& group : groups_) {
-    const OrderForest::Ahead all{forest.count(group.tree), forest.cost(group.tree)};
-    if (all.count == 0 && forest.count(group.late) == 0) continue;
-    const OrderForest::Ahead before_cut = forest.before(group.tree, group.cut);
-    switch (phase) {
-      case Phase::kept:
-        if (group.cut < order) (result += forest.before(group.tree, order)) -= before_cut;
-        break;
-      case Phase::given_up:
-        (result += all) -= before_cut;
-        result += order < group.cut ? forest.before(group.tree, order) : before_cut;
-        break;
-      case Phase::late: (result += all) += forest.before(group.late, order); break;
-    }
+    if (forest.count(group.tree) == 0 && forest.count(group.late) == 0) continue;
+    for (const OrderForest::Ahead& part : ahead_in(forest, group, phase, order)) result += part;
   }
   return result;
+}
+
+std::array<OrderForest::Ahead, 3> ModelQueue::ahead_in(const OrderForest& forest, const Group& group, Phase phase,
+                                                       OrderForest::Bound order) const {
+  std::array<OrderForest::Ahead, 3> parts;
+  auto& [kept, given_up, late] = parts;
+  const OrderForest::Ahead before_cut = forest.before(group.tree, group.cut);
+  if (phase == Phase::kept) {
+    if (group.cut < order) (kept += forest.before(group.tree, order)) -= before_cut;
+    return parts;
+  }
+  (kept += {forest.count(group.tree), forest.cost(group.tree)}) -= before_cut;
+  given_up = phase == Phase::given_up && order < group.cut ? forest.before(group.tree, order) : before_cut;
+  if (phase == Phase::late) late = forest.before(group.late, order);
+  return parts;
 }
 
 }  // namespace qlm

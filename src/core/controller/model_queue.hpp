@@ -6,12 +6,14 @@
 // good by whoever found them late). Within a phase: by (key, sequence), over all groups.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <vector>
 
 #include "core/controller/order_tree.hpp"
 #include "core/domain/ids.hpp"
+#include "core/domain/picture.hpp"
 
 namespace qlm {
 
@@ -59,13 +61,15 @@ class ModelQueue {
   bool empty() const { return count_ == 0; }
   std::int64_t given_up(const OrderForest& forest) const;  // before their cuts, or late
 
-  enum class Phase : std::uint8_t { kept, given_up, late };
+  using Phase = QueuePhase;
   Phase phase(const OrderForest& forest, Place place, Index node) const;
   Index first(const OrderForest& forest) const;
   Index first_of(const OrderForest& forest, ClassId service_class) const;
   Index first_passed_over(const OrderForest& forest) const;  // given up or late, in one order
   Index next(const OrderForest& forest, Place place, Index node) const;
   OrderForest::Ahead ahead(const OrderForest& forest, Place place, Index node) const;
+  // Of one group, what stands before a place of that phase and order: the parts kept, given up, late.
+  std::array<OrderForest::Ahead, 3> ahead_in(const OrderForest& forest, const Group& group, Phase phase, OrderForest::Bound order) const;
   // The same for one that would come now, of that group, with that place in the order.
   OrderForest::Ahead ahead_of_new(const OrderForest& forest, GroupKey key, OrderForest::Bound order) const;
 

@@ -77,6 +77,7 @@ std::vector<QueueView> Controller::queues() const {
 }
 
 Totals Controller::totals() const { return state_->totals; }
+Policy Controller::policy() const { return state_->configuration->policy; }
 
 std::vector<ExplainRecord> Controller::recent(std::size_t count) const {
   const State& s = *state_;

@@ -2,7 +2,7 @@
 // files only. admission.cpp lets requests in and out of the queue, dispatch.cpp binds them to instances, attempts.cpp
 // hears how that went, estimates.cpp learns from it how long requests take and wait, on_time.cpp chooses whom to give up,
 // shares.cpp what somebody has whatever the order says, residency.cpp which model is served where, visits_ahead.cpp when one
-// will be, instances.cpp minds breakers and stalls, queries.cpp answers questions.
+// will be, instances.cpp minds breakers and stalls, queries.cpp and picture.cpp answer questions.
 #pragma once
 
 #include <cmath>
@@ -58,6 +58,7 @@ struct RequestRecord {
     Duration bound{};
     Instant at = never;               // never: nothing was told
   } told;
+  Tokens received{0};                 // of the output, all attempts together
   Tokens charged{0};                  // to the tenant's token bucket
   Instant arrived;
   Instant first_token = never;        // of the first attempt that had one
@@ -305,7 +306,8 @@ struct Controller::State {
   void look_again(ModelId id);
   void look_again(const InstanceRecord& i);
   void serve_changed_queues();
-  bool has_room(const InstanceRecord& i, Tokens kv) const;
+  bool has_room(const InstanceRecord& i, Tokens kv) const { return binding(i, kv) == Binding::none; }
+  Binding binding(const InstanceRecord& i, Tokens kv) const;
   bool available(const InstanceRecord& i) const;
   bool may_use(const RequestRecord& r, const InstanceRecord& i) const;
   bool yields(const RequestRecord& r, const InstanceRecord& i) const;
@@ -377,6 +379,10 @@ struct Controller::State {
   Duration setup_time(const InstanceRecord& i, ModelId to) const;
   void refresh_absent_engine(ModelRecord& m, ModelId id);
   bool planned(ModelId id) const { return id.index() < models.size() && !models[id.index()].homes.empty(); }
+
+  // picture.cpp
+  InstancePicture picture_of(const InstanceRecord& i, Tokens kv, std::optional<ModelId> wanted) const;
+  ModelPicture picture_of(ModelId id) const;
 
   // attempts.cpp
   void on(const event::Sent& e);

@@ -50,6 +50,7 @@ struct ExplainRecord {
   std::int64_t count = 0;
   std::int64_t limit = 0;
   std::optional<WaitEstimate> wait;
+  Tokens output{0};                    // admitted: expected; of one that ended: generated
   Duration rest{};                     // requeued: before it is tried again
   Lost lost;                           // requeued, failed: what its last attempt was lost to
 };

@@ -125,4 +125,27 @@ std::string_view name(Loss loss) {
   return "unknown";
 }
 
+std::string_view name(QueuePhase phase) {
+  switch (phase) {
+    case QueuePhase::kept: return "kept";
+    case QueuePhase::given_up: return "given_up";
+    case QueuePhase::late: return "late";
+  }
+  return "unknown";
+}
+
+std::string_view name(Binding binding) {
+  switch (binding) {
+    case Binding::none: return "none";
+    case Binding::slots: return "slots";
+    case Binding::memory: return "memory";
+    case Binding::refused: return "refused";
+    case Binding::gathering: return "gathering";
+    case Binding::unavailable: return "unavailable";
+    case Binding::absent: return "model_absent";
+    case Binding::swapping: return "swapping";
+  }
+  return "unknown";
+}
+
 }  // namespace qlm

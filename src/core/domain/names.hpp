@@ -6,6 +6,7 @@
 #include "core/domain/configuration.hpp"
 #include "core/domain/explain.hpp"
 #include "core/domain/fleet.hpp"
+#include "core/domain/picture.hpp"
 #include "core/domain/request.hpp"
 
 namespace qlm {
@@ -18,5 +19,7 @@ std::string_view name(Decision decision);
 std::string_view name(BreakerState state);
 std::string_view name(BreakerCause cause);
 std::string_view name(Loss loss);
+std::string_view name(QueuePhase phase);
+std::string_view name(Binding binding);
 
 }  // namespace qlm

@@ -73,6 +73,9 @@ class Simulation {
       const Scheduled next = heap_.top();
       heap_.pop();
       now_ = next.at;
+      if (fleet_.picture_at && result_.picture.empty() && now_ - Instant{} >= *fleet_.picture_at) {
+        result_.picture = to_text(controller_.picture(), *fleet_.configuration);
+      }
       switch (next.kind) {
         case Scheduled::Kind::arrival: arrive(next.index); break;
         case Scheduled::Kind::step_end: end_step(next.index); break;

@@ -63,6 +63,7 @@ struct FleetSpec {
   Duration progress_interval = 1s;       // between two reports of a stream's tokens
   PlanningBudget planning;               // of one plan; its seed is the snapshot's number
   std::vector<SpeedChange> changes;      // in order
+  std::optional<Duration> picture_at;    // as soon as anything happens from then on
   std::optional<Duration> stop_at;       // what is unfinished then has not been served; otherwise drained
 };
 
@@ -76,6 +77,7 @@ struct FleetResult {
   std::int64_t preemptions = 0;
   std::int64_t swaps = 0, evictions = 0, plans = 0;
   Duration swapping{}, draining{};              // of all instances
+  std::string picture;                          // the queue and the plan in force, at picture_at
   std::int64_t events = 0;                      // fed to the controller
   std::string broken_invariant;                 // empty, unless check_every was given and found one
 };
