@@ -1,5 +1,7 @@
 #include "core/controller/order_tree.hpp"
 
+#include <algorithm>
+
 namespace qlm {
 namespace {
 
@@ -154,6 +156,28 @@ OrderForest::Ahead OrderForest::before(const Tree& tree, Bound wanted) const {
     }
   }
   return result;
+}
+
+void OrderForest::histogram(const Tree& tree, std::int64_t from, std::int64_t width, std::span<std::int64_t> counts) const {
+  std::ranges::fill(counts, 0);
+  if (!counts.empty()) histogram(tree.root, 0, counts.size(), from, width, counts);
+}
+
+// All of this subtree lies in cells low to high.
+void OrderForest::histogram(Index node, std::size_t low, std::size_t high, std::int64_t from, std::int64_t width,
+                            std::span<std::int64_t> counts) const {
+  while (node != none && high > 0) {
+    const Node& n = nodes_[node];
+    if (low == high) {
+      counts[low - 1] += n.count;
+      return;
+    }
+    const std::size_t own = n.key < from ? 0 : std::min(counts.size(), static_cast<std::size_t>((n.key - from) / width) + 1);
+    if (own > 0) ++counts[own - 1];
+    histogram(n.left, low, own, from, width, counts);
+    node = n.right;
+    low = own;
+  }
 }
 
 OrderForest::Index OrderForest::at_rank(const Tree& tree, std::int64_t rank) const {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "base/quantity.hpp"
 #include "base/slab.hpp"
@@ -49,6 +50,9 @@ class OrderForest {
   Index at_or_after(const Tree& tree, Bound bound) const;  // the first node not before it, or none
   Ahead before(const Tree& tree, Bound bound) const;
   Index at_rank(const Tree& tree, std::int64_t rank) const;  // the node with that many before it, or none
+  // How many have their key in each of `counts.size()` cells of this width from `from` on, the last one unbounded; O(cells
+  // log(n / cells)).
+  void histogram(const Tree& tree, std::int64_t from, std::int64_t width, std::span<std::int64_t> counts) const;
   Bound bound(Index node) const { return {nodes_[node].key, nodes_[node].sequence}; }
 
   std::int64_t count(const Tree& tree) const { return tree.root == none ? 0 : nodes_[tree.root].count; }
@@ -70,6 +74,8 @@ class OrderForest {
     std::uint32_t priority = 0;
   };
 
+  // Cells are shifted by one: 0 is what lies before the first.
+  void histogram(Index node, std::size_t low, std::size_t high, std::int64_t from, std::int64_t width, std::span<std::int64_t> counts) const;
   void update(Index node);
   void replace_child(Tree& tree, Index parent, Index child, Index by);
   void rotate_up(Tree& tree, Index node);

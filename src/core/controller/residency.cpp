@@ -2,6 +2,7 @@
 // of what would drain too long, the swap, and plans, their asking and their carrying out. What a rule or a plan says comes
 // from core/plan; here it is put into practice.
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "core/controller/state.hpp"
@@ -209,17 +210,19 @@ void Controller::State::add_groups(ModelId id, std::vector<GroupSummary>& to) co
   for (const ModelQueue::Group& group : models[id.index()].queue.groups()) {
     const OrderForest::Tree& tree = group.tree;
     const std::int64_t count = forest.count(tree);
-    std::int64_t before = count == 0 || late_too ? 0 : forest.before(tree, {now.time_since_epoch().count(), 0}).count;
+    const std::int64_t before = count == 0 || late_too ? 0 : forest.before(tree, {now.time_since_epoch().count(), 0}).count;
     if (before >= count) continue;
     const std::int64_t from = forest.key(forest.at_rank(tree, before)), last = forest.key(forest.at_rank(tree, count - 1));
     const std::int64_t step = std::max<std::int64_t>(std::chrono::nanoseconds(2s).count(), (last - from) / cells_a_group + 1);
     const double value = configuration->classes[group.key.service_class.index()].value;
-    for (std::int64_t edge = from; before < count; edge += step) {
-      const std::int64_t up_to = forest.before(tree, {edge + step, 0}).count;
-      if (up_to == before) continue;
+    std::array<std::int64_t, cells_a_group> cells{};
+    forest.histogram(tree, from, step, cells);
+    for (std::int64_t edge = from; const std::int64_t here : cells) {
       const Duration due = Instant{Duration{std::min(edge + step / 2, last)}} - now;
-      to.push_back({.model = id, .service_class = group.key.service_class, .value = value, .requests = up_to - before, .due = due, .first = Instant{Duration{edge}} - now});
-      before = up_to;
+      if (here > 0) {
+        to.push_back({.model = id, .service_class = group.key.service_class, .value = value, .requests = here, .due = due, .first = Instant{Duration{edge}} - now});
+      }
+      edge += step;
     }
   }
 }

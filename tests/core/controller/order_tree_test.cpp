@@ -42,6 +42,28 @@ TEST(OrderForest, AgreesWithASortedMapUnderRandomInsertsAndErases) {
   }
 }
 
+TEST(OrderForest, AHistogramCountsEveryKeyInItsCellAndTheRestInTheLast) {
+  Prng prng(5);
+  OrderForest forest;
+  OrderForest::Tree tree;
+  std::vector<std::int64_t> keys;
+  for (std::uint64_t k = 0; k < 500; ++k) {
+    keys.push_back(static_cast<std::int64_t>(prng.below(1000)));
+    forest.insert(tree, keys.back(), k, Tokens{1}, 0);
+  }
+  for (const auto& [from, width] : {std::pair<std::int64_t, std::int64_t>{0, 100}, {250, 7}, {990, 50}, {2000, 1}}) {
+    std::vector<std::int64_t> expected(12, 0), found(12, -1);
+    for (const std::int64_t key : keys) {
+      if (key >= from) ++expected[static_cast<std::size_t>(std::min<std::int64_t>(11, (key - from) / width))];
+    }
+    forest.histogram(tree, from, width, found);
+    EXPECT_EQ(found, expected) << from << " " << width;
+  }
+  std::vector<std::int64_t> of_none(3, -1);
+  forest.histogram(OrderForest::Tree{}, 0, 1, of_none);
+  EXPECT_EQ(of_none, (std::vector<std::int64_t>{0, 0, 0}));
+}
+
 TEST(IdMap, AgreesWithAMapUnderRandomInsertsAndErases) {
   Prng prng(4);
   IdMap<int> map;
