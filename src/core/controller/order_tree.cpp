@@ -5,7 +5,8 @@
 namespace qlm {
 namespace {
 
-std::uint32_t scramble(std::uint64_t x) {
+// Of a node, by its sequence.
+std::uint32_t priority(std::uint64_t x) {
   x ^= x >> 33;
   x *= 0xff51afd7ed558ccdULL;
   x ^= x >> 33;
@@ -21,17 +22,6 @@ bool OrderForest::before(Index a, Index b) const {
   return x.key != y.key ? x.key < y.key : x.sequence < y.sequence;
 }
 
-void OrderForest::update(Index index) {
-  Node& node = nodes_[index];
-  node.count = 1;
-  node.sum = node.own;
-  for (Index child : {node.left, node.right}) {
-    if (child == none) continue;
-    node.count += nodes_[child].count;
-    node.sum += nodes_[child].sum;
-  }
-}
-
 void OrderForest::replace_child(Tree& tree, Index parent, Index child, Index by) {
   if (parent == none) {
     tree.root = by;
@@ -44,16 +34,25 @@ void OrderForest::replace_child(Tree& tree, Index parent, Index child, Index by)
 }
 
 void OrderForest::rotate_up(Tree& tree, Index index) {
-  const Index parent = nodes_[index].parent;
-  replace_child(tree, nodes_[parent].parent, parent, index);
-  Index& inner = nodes_[parent].left == index ? nodes_[index].right : nodes_[index].left;
-  Index& place = nodes_[parent].left == index ? nodes_[parent].left : nodes_[parent].right;
-  place = inner;
-  if (inner != none) nodes_[inner].parent = parent;
-  inner = parent;
-  nodes_[parent].parent = index;
-  update(parent);
-  update(index);
+  const Index above = nodes_[index].parent;
+  Node& node = nodes_[index];
+  Node& parent = nodes_[above];
+  replace_child(tree, parent.parent, above, index);
+  const bool from_left = parent.left == index;
+  Index& inner = from_left ? node.right : node.left;
+  (from_left ? parent.left : parent.right) = inner;
+  if (inner != none) nodes_[inner].parent = above;
+  inner = above;
+  parent.parent = index;
+  if (from_left) {
+    parent.left_count -= node.left_count + 1;
+    parent.left_tokens -= node.left_tokens + node.own_tokens;
+    parent.left_work -= node.left_work + node.own_work;
+  } else {
+    node.left_count += parent.left_count + 1;
+    node.left_tokens += parent.left_tokens + parent.own_tokens;
+    node.left_work += parent.left_work + parent.own_work;
+  }
 }
 
 OrderForest::Index OrderForest::insert(Tree& tree, std::int64_t key, std::uint64_t sequence, Cost cost,
@@ -62,9 +61,11 @@ OrderForest::Index OrderForest::insert(Tree& tree, std::int64_t key, std::uint64
   Node& node = nodes_[index];
   node.key = key;
   node.sequence = sequence;
-  node.own = node.sum = cost;
+  node.own_tokens = static_cast<std::uint32_t>(std::clamp<std::int64_t>(cost.tokens.count, 0, UINT32_MAX));
+  node.own_work = cost.work;
   node.payload = payload;
-  node.priority = scramble(sequence);
+  ++tree.count;
+  tree.sum += node.own();
 
   if (tree.root == none) {
     tree.root = index;
@@ -72,9 +73,13 @@ OrderForest::Index OrderForest::insert(Tree& tree, std::int64_t key, std::uint64
   }
   for (Index at = tree.root;;) {
     Node& here = nodes_[at];
-    ++here.count;
-    here.sum += cost;
-    Index& child = before(index, at) ? here.left : here.right;
+    const bool to_left = before(index, at);
+    if (to_left) {
+      ++here.left_count;
+      here.left_tokens += node.own_tokens;
+      here.left_work += node.own_work;
+    }
+    Index& child = to_left ? here.left : here.right;
     if (child == none) {
       child = index;
       node.parent = at;
@@ -82,18 +87,26 @@ OrderForest::Index OrderForest::insert(Tree& tree, std::int64_t key, std::uint64
     }
     at = child;
   }
-  while (node.parent != none && nodes_[node.parent].priority < node.priority) rotate_up(tree, index);
+  while (node.parent != none && priority(nodes_[node.parent].sequence) < priority(sequence)) rotate_up(tree, index);
   return index;
 }
 
 void OrderForest::erase(Tree& tree, Index index) {
   Node& node = nodes_[index];
   while (node.left != none && node.right != none) {
-    rotate_up(tree, nodes_[node.left].priority > nodes_[node.right].priority ? node.left : node.right);
+    const bool left_first = priority(nodes_[node.left].sequence) > priority(nodes_[node.right].sequence);
+    rotate_up(tree, left_first ? node.left : node.right);
   }
-  const Index parent = node.parent;
-  replace_child(tree, parent, index, node.left != none ? node.left : node.right);
-  for (Index at = parent; at != none; at = nodes_[at].parent) update(at);
+  for (Index at = index; nodes_[at].parent != none; at = nodes_[at].parent) {
+    Node& above = nodes_[nodes_[at].parent];
+    if (above.left != at) continue;
+    --above.left_count;
+    above.left_tokens -= node.own_tokens;
+    above.left_work -= node.own_work;
+  }
+  replace_child(tree, node.parent, index, node.left != none ? node.left : node.right);
+  --tree.count;
+  tree.sum -= node.own();
   nodes_.release(index);
 }
 
@@ -115,18 +128,10 @@ OrderForest::Index OrderForest::next(Index index) const {
 }
 
 OrderForest::Ahead OrderForest::ahead(Index index) const {
-  Ahead result;
-  const auto add_left = [&](Index at) {
-    const Index left = nodes_[at].left;
-    if (left == none) return;
-    result += {nodes_[left].count, nodes_[left].sum};
-  };
-  add_left(index);
+  Ahead result = nodes_[index].at_left();
   for (Index at = index; nodes_[at].parent != none; at = nodes_[at].parent) {
-    const Index parent = nodes_[at].parent;
-    if (nodes_[parent].right != at) continue;
-    add_left(parent);
-    result += {1, nodes_[parent].own};
+    const Node& above = nodes_[nodes_[at].parent];
+    if (above.right == at) result += above.up_to_here();
   }
   return result;
 }
@@ -148,8 +153,7 @@ OrderForest::Ahead OrderForest::before(const Tree& tree, Bound wanted) const {
   Ahead result;
   for (Index at = tree.root; at != none;) {
     if (bound(at) < wanted) {
-      if (const Index left = nodes_[at].left; left != none) result += {nodes_[left].count, nodes_[left].sum};
-      result += {1, nodes_[at].own};
+      result += nodes_[at].up_to_here();
       at = nodes_[at].right;
     } else {
       at = nodes_[at].left;
@@ -160,21 +164,21 @@ OrderForest::Ahead OrderForest::before(const Tree& tree, Bound wanted) const {
 
 void OrderForest::histogram(const Tree& tree, std::int64_t from, std::int64_t width, std::span<std::int64_t> counts) const {
   std::ranges::fill(counts, 0);
-  if (!counts.empty()) histogram(tree.root, 0, counts.size(), from, width, counts);
+  if (!counts.empty()) histogram(tree.root, tree.count, 0, counts.size(), {from, width, counts});
 }
 
-// All of this subtree lies in cells low to high.
-void OrderForest::histogram(Index node, std::size_t low, std::size_t high, std::int64_t from, std::int64_t width,
-                            std::span<std::int64_t> counts) const {
+// `count` nodes, all of them in cells low to high.
+void OrderForest::histogram(Index node, std::int64_t count, std::size_t low, std::size_t high, const Cells& cells) const {
   while (node != none && high > 0) {
-    const Node& n = nodes_[node];
     if (low == high) {
-      counts[low - 1] += n.count;
+      cells.counts[low - 1] += count;
       return;
     }
-    const std::size_t own = n.key < from ? 0 : std::min(counts.size(), static_cast<std::size_t>((n.key - from) / width) + 1);
-    if (own > 0) ++counts[own - 1];
-    histogram(n.left, low, own, from, width, counts);
+    const Node& n = nodes_[node];
+    const std::size_t own = n.key < cells.from ? 0 : std::min(cells.counts.size(), static_cast<std::size_t>((n.key - cells.from) / cells.width) + 1);
+    if (own > 0) ++cells.counts[own - 1];
+    histogram(n.left, n.left_count, low, own, cells);
+    count -= n.left_count + 1;
     node = n.right;
     low = own;
   }
@@ -182,14 +186,13 @@ void OrderForest::histogram(Index node, std::size_t low, std::size_t high, std::
 
 OrderForest::Index OrderForest::at_rank(const Tree& tree, std::int64_t rank) const {
   for (Index at = tree.root; at != none;) {
-    const Index left = nodes_[at].left;
-    const std::int64_t before_it = left == none ? 0 : nodes_[left].count;
-    if (rank == before_it) return at;
-    if (rank < before_it) {
-      at = left;
+    const Node& n = nodes_[at];
+    if (rank == n.left_count) return at;
+    if (rank < n.left_count) {
+      at = n.left;
     } else {
-      rank -= before_it + 1;
-      at = nodes_[at].right;
+      rank -= n.left_count + 1;
+      at = n.right;
     }
   }
   return none;
