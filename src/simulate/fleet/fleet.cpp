@@ -130,6 +130,7 @@ class Simulation {
 
   void arrive(std::size_t index) {
     const Arrival& arrival = arrivals_[index];
+    if (index + 1 == arrivals_.size()) result_.swapping_while_arriving = result_.swapping;
     ++open_;
     schedule_arrival(index + 1);
     RequestDescription request;

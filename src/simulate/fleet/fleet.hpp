@@ -77,6 +77,7 @@ struct FleetResult {
   std::int64_t preemptions = 0;
   std::int64_t swaps = 0, evictions = 0, plans = 0;
   Duration swapping{}, draining{};              // of all instances
+  Duration swapping_while_arriving{};           // until the last arrival
   std::string picture;                          // the queue and the plan in force, at picture_at
   std::int64_t events = 0;                      // fed to the controller
   std::string broken_invariant;                 // empty, unless check_every was given and found one

@@ -178,6 +178,10 @@ Figures figures(const Case& of, const fleet::FleetResult& result) {
   f.preemptions = result.preemptions;
   f.swapping_share = seconds(result.swapping) / (lasted * static_cast<double>(std::max<std::size_t>(1, of.instances.size())));
   f.draining_share = seconds(result.draining) / (lasted * static_cast<double>(std::max<std::size_t>(1, of.instances.size())));
+  if (!result.requests.empty() && !of.instances.empty()) {
+    const double arriving = std::max(1e-9, seconds(result.requests.back().arrival));
+    f.set_up_share = seconds(result.swapping_while_arriving) / (arriving * static_cast<double>(of.instances.size()));
+  }
   f.digest = result.digest;
   return f;
 }

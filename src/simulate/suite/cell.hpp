@@ -78,6 +78,7 @@ struct Figures {
   double busy_share = 0;               // of the instances' time, until the last was done
   std::int64_t swaps = 0, evictions = 0, preemptions = 0;
   double swapping_share = 0, draining_share = 0;  // of the instances' time
+  double set_up_share = 0;  // of it while requests arrive: swaps
   Duration largest_wait{};             // of a request that was started
   Waits waits;                         // as they were told, and as they were
   std::uint64_t digest = 0;

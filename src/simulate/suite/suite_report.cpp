@@ -31,10 +31,10 @@ std::string figures_json(const Figures& f) {
   return fmt::format(
       R"({{"offered":{},"attainment":{:.6f},"value_attainment":{:.6f},"worst_class_attainment":{:.6f},"steady_attainment":{},"classes":{{{}}},)"
       R"("throughput_tokens_per_s":{:.2f},"useful_tokens_per_s":{:.2f},"swaps":{},"evictions":{},"preemptions":{},"busy_share":{:.6f},)"
-      R"("swapping_share":{:.6f},"draining_share":{:.6f},"largest_wait_s":{:.3f},"waits":{},"digest":"{:016x}"}})",
+      R"("swapping_share":{:.6f},"draining_share":{:.6f},"set_up_share":{:.6f},"largest_wait_s":{:.3f},"waits":{},"digest":"{:016x}"}})",
       f.all.offered, f.all.share(), f.value_attainment, f.worst_class(),
       f.steady.offered > 0 ? fmt::format("{:.6f}", f.steady.share()) : "null", classes, f.throughput_tokens_per_s, f.useful_tokens_per_s,
-      f.swaps, f.evictions, f.preemptions, f.busy_share, f.swapping_share, f.draining_share, seconds(f.largest_wait), to_json(f.waits), f.digest);
+      f.swaps, f.evictions, f.preemptions, f.busy_share, f.swapping_share, f.draining_share, f.set_up_share, seconds(f.largest_wait), to_json(f.waits), f.digest);
 }
 
 struct Estimate {
@@ -74,6 +74,25 @@ Estimate over_seeds(const Point& point, std::size_t policy, const std::function<
   std::vector<double> values;
   for (const CellResult* cell : point.seeds) values.push_back(figure(cell->policies[policy].second));
   return estimate(values);
+}
+
+// What a policy misses of the bound, and what for: nobody sees output lengths beforehand; bringing models in takes time; drains
+// and the rest. Of models that take turns the steady arrivals are meant, and what swaps took is taken off their ceiling.
+std::string gap(const Point& point, std::size_t policy) {
+  double bound = 0, ceiling = 0, set_ups = 0, reached = 0;
+  for (const CellResult* cell : point.seeds) {
+    const Figures& f = cell->policies[policy].second;
+    const bool turns = cell->limits.steady_ceiling.has_value();
+    const double one = 1.0 / static_cast<double>(point.seeds.size());
+    const double of_cell = std::min(cell->limits.bound, turns ? *cell->limits.steady_ceiling : cell->limits.ceiling.value_or(1));
+    bound += one * cell->limits.bound;
+    ceiling += one * of_cell;
+    set_ups += one * (turns ? of_cell * f.set_up_share : 0);
+    reached += one * (turns ? f.steady.share() : f.all.share());
+  }
+  return fmt::format("gap of {} to the bound {:.1f}: information {:.1f}, set-ups {:.1f}, drains and the rest {:.1f}",
+                     name(point.seeds.front()->policies[policy].first), 100 * (bound - reached), 100 * (bound - ceiling), 100 * set_ups,
+                     100 * (ceiling - set_ups - reached));
 }
 
 std::string shown(const Estimate& e) {
@@ -146,7 +165,9 @@ std::string to_table(const std::vector<CellResult>& cells) {
       "On time: % of all offered requests completed with TTFT within their class's and a mean gap of at most 200 ms (or the class's TPOT);\n"
       "no scheduler passes the bound, and none that does not see output lengths beforehand the ceiling, on average.\n"
       "Steady: of arrivals from 900 s after the first to 600 s before the last; several models taking turns leave each other its ceiling.\n"
-      "± half the 95 % confidence interval over seeds.\n"
+      "± half the 95 % confidence interval over seeds. Gap: what is missed of the bound because nobody sees output lengths beforehand, what of the\n"
+      "ceiling swaps took, by their share of the instances' time (below capacity there is time to spare: drains and the rest may be less\n"
+      "than nothing), and the rest; where models take turns, of the steady arrivals.\n"
       "Useful: output tokens a second of requests on time. Waited: the longest that anybody did before it was started.\n\n";
   std::size_t wide = 30;
   for (const CellResult& cell : cells) wide = std::max(wide, cell.name.size());
@@ -191,6 +212,9 @@ std::string to_table(const std::vector<CellResult>& cells) {
                          limit([](const Limits& l) { return l.steady_ceiling.value_or(1); }));
     }
     out += fmt::format("{:<{}} {:>5}  {:<13} {:>12}\n", "", wide, "", "(bound)", limit([](const Limits& l) { return l.bound; }));
+    for (std::size_t p = 0; p < policies.size(); ++p) {
+      if (policies[p].first == Policy::qlm) out += fmt::format("{:<{}} {:>5}  {}\n", "", wide, "", gap(point, p));
+    }
     compared = compared || (ours >= 0 && policies.size() > 1);
     if (ours >= 0 && ours < best - noise) {
       losing += fmt::format("  {} at {}: {:.1f} under qlm, {:.1f} under {}\n", point.name, point.load, 100 * ours, 100 * best, best_name);

@@ -178,6 +178,18 @@ TEST(SuiteReport, ALosingCellIsNamedAndNoiseIsNot) {
   EXPECT_NE(to_table({cell(1.2, 1, 0.900, 0.904)}).find("No cell"), std::string::npos);
 }
 
+TEST(SuiteReport, TheGapToTheBoundIsSplitIntoWhatNobodySeesWhatSwapsTakeAndTheRest) {
+  const auto of = [](std::int64_t on_time, std::optional<double> ceiling, std::optional<double> steady_ceiling) {
+    Figures f;
+    f.all = f.steady = {.offered = 100, .on_time = on_time};
+    f.set_up_share = 0.1;
+    return to_table({{.name = "x", .load = 1.2, .seed = 1, .capacity = 10, .values = {},
+                      .limits = {.bound = 0.98, .ceiling = ceiling, .steady_ceiling = steady_ceiling}, .policies = {{Policy::qlm, f}}}});
+  };
+  EXPECT_NE(of(90, 0.95, {}).find("gap of qlm to the bound 8.0: information 3.0, set-ups 0.0, drains and the rest 5.0"), std::string::npos);
+  EXPECT_NE(of(80, {}, 0.9).find("gap of qlm to the bound 18.0: information 8.0, set-ups 9.0, drains and the rest 1.0"), std::string::npos);
+}
+
 TEST(SuiteReport, SeedsOfOnePointAreMeanAndInterval) {
   // Two values 0.8 and 0.9: mean 0.85, t(1) = 12.706, so 12.706 * 0.0707 / sqrt 2 = 0.635.
   EXPECT_NE(to_table({cell(1, 1, 0.8, 0.5), cell(1, 2, 0.9, 0.5)}).find("85.0 ±63.5"), std::string::npos);
