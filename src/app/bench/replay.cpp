@@ -13,6 +13,7 @@ namespace qlm::bench {
 namespace {
 
 constexpr Duration lead = 50ms;  // between start() and the trace's zero
+constexpr int at_a_turn = 16;    // requests sent in one turn of the loop
 
 template <class T>
 std::uint32_t index_of(std::vector<T>& items, const std::string& name, auto&& name_of, auto&& make) {
@@ -78,7 +79,8 @@ struct Replay::Impl {
   }
 
   void offer() {
-    while (offered < trace.size() && due(offered) <= loop.now()) send(offered++);
+    // Of those due at one instant a few a turn: the first bytes of the first must not wait for the connections of the last.
+    for (int k = 0; k < at_a_turn && offered < trace.size() && due(offered) <= loop.now(); ++k) send(offered++);
     if (offered < trace.size()) next_due.at(due(offered), [this] { offer(); });
     finish_if_done();
   }
