@@ -64,6 +64,41 @@ TEST(Residency, AnIdleInstanceNeedsNoPatience) {
   EXPECT_EQ(swaps(w).size(), 1u);
 }
 
+// One slot, a second a request, ten seconds a swap.
+TEST(Residency, WhoseModelIsAwayIsToldOfTheSwapBeforeItsWait) {
+  World w;
+  const InstanceId id = w.join(holder(1));
+  const auto told = [&](std::uint32_t model) {
+    const RequestId asked = w.arrive({.model = model});
+    for (const auto& admitted : w.all<action::Admitted>()) {
+      if (admitted.request == asked) return admitted.wait;
+    }
+    return std::optional<WaitEstimate>{};
+  };
+  for (int visit = 0; visit < 6; ++visit) {
+    const auto model = static_cast<std::uint32_t>(visit % 2);
+    std::vector<RequestId> all;
+    for (int k = 0; k < 12; ++k) all.push_back(w.arrive({.model = model}));
+    if (visit > 0) {
+      w.advance(1s);
+      ASSERT_EQ(swaps(w).size(), static_cast<std::size_t>(visit));
+      w.advance(10s);
+      w.feed(event::Swapped{id, ModelId{model}});
+    }
+    for (const RequestId r : all) {
+      w.first_token(r);
+      w.advance(1s);
+      w.complete(r);
+    }
+  }
+  w.arrive({.model = 1});  // runs
+  const auto here = told(1), away = told(0);
+  ASSERT_TRUE(here && away);
+  EXPECT_LT(here->expected, 4s);
+  EXPECT_GT(away->expected, 8s) << "it was away for eleven seconds, each time";
+  EXPECT_LT(away->expected, 16s);
+}
+
 TEST(Residency, ASwapThatFailsIsTriedAgainLater) {
   World w;
   const InstanceId id = w.join(holder());
