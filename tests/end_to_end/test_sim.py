@@ -43,6 +43,7 @@ class Sim(unittest.TestCase):
         ran = sim("--suite", "smoke", "--duration", "2m", "--load", "0.5,2", "--json", path)
         self.assertEqual(ran.returncode, 0, ran.stderr)
         self.assertIn("worst class", ran.stdout)
+        self.assertIn("told nothing", ran.stdout)
         with open(path, encoding="utf-8") as f:
             written = json.load(f)
         cells = {(c["name"], c["load"]): c for c in written["cells"]}
@@ -53,6 +54,9 @@ class Sim(unittest.TestCase):
                 self.assertTrue(0 <= figures["attainment"] <= 1 and 0 < figures["busy_share"] <= 1)
                 self.assertEqual(sum(c["offered"] for c in figures["classes"].values()), figures["offered"])
                 self.assertEqual(figures["swaps"] > 0, name.startswith("w_b"))
+                waits = figures["waits"]
+                self.assertEqual(waits["at_once"] + waits["untold"] + waits["told"], figures["offered"])
+                self.assertEqual(sum(c["told"] for c in waits["cells"]), waits["told"])
                 if load == 0.5 and not name.startswith("w_b"):
                     self.assertGreater(figures["attainment"], 0.99)
 
