@@ -10,14 +10,14 @@ constexpr double scores_to_trust = 500;
 constexpr double waits_to_trust = 2.5;      // one after the other
 constexpr double outdated_share = 0.1;      // of a score
 constexpr double misses = 0.05;
-constexpr double growth = 1.0002310758;     // 2^(1/3000): half-life in scores
+constexpr double growth = 1.0000866471;     // 2^(1/8000): half-life in scores
 constexpr double weight_max = 1 << 20;
 constexpr double apart_share = 1.5;         // variance of a wait behind n requests, in n times the square of `apart`
 constexpr double rate_share = 0.02;         // of the wait: the rate's own error
 constexpr Duration floor_error = 50ms;
 constexpr double ratio_max = 4;             // a bound over what is expected, at most
 constexpr double untrusted_factor = 2;      // before there are scores
-constexpr double gain = 0.2;
+constexpr double gain = 0.02;
 constexpr double share_max = 0.995;
 
 constexpr std::array epochs = {10s, 60s, 300s, 900s};
