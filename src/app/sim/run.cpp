@@ -26,7 +26,7 @@ constexpr Duration longest_backlog = 10'000h;
 
 struct Arguments {
   std::string suite, trace, configuration, json;
-  std::string policies, loads, only, duration, print_plan;
+  std::string policies, loads, only, duration, print_plan, without;
   std::vector<std::string> values;
   int seeds = 0;
   std::uint64_t first_seed = 101;  // the first hundred are for tuning
@@ -39,6 +39,8 @@ std::string footer() {
   for (const auto& s : suite::suite_names()) text += fmt::format("  {:<8} {}\n", s.name, s.description);
   text += "\nPolicies (--policy, a list):\n ";
   for (const Policy policy : all_policies) text += fmt::format(" {}", name(policy));
+  text += "\n\nComponents (--without, a list; tools/ablations tries each):\n ";
+  for (const Component component : all_components) text += fmt::format(" {}", name(component));
   return text +
          "\n\nLoad is the offered rate over the capacity, which is measured for each case: a backlog's requests over the time in\n"
          "which it is served first come, first served. Seeds are paired: each policy sees the same arrivals. All arrivals\n"
@@ -63,6 +65,17 @@ Result<std::vector<Policy>> parse_policies(const std::string& text) {
     policies.push_back(*found);
   }
   return policies;
+}
+
+Result<std::vector<Component>> parse_components(const std::string& text) {
+  std::vector<Component> components;
+  std::istringstream list(text);
+  for (std::string word; std::getline(list, word, ',');) {
+    const auto found = std::ranges::find_if(all_components, [&](Component c) { return name(c) == word; });
+    if (found == all_components.end()) return fail(fmt::format("--without: there is no component '{}'", word));
+    components.push_back(*found);
+  }
+  return components;
 }
 
 Result<std::vector<double>> parse_loads(const std::string& text) {
@@ -166,6 +179,7 @@ std::vector<suite::CellResult> run_suite(const suite::Suite& s, unsigned threads
         std::vector<std::size_t> alike;
         for (const std::vector<double>& values : s.values) {
           suite::Case of = suite::with_values(s.cases[c], values).value();
+          of.without = s.without;
           alike.push_back(cells.size());
           suite::CellResult cell{.name = of.name, .load = load, .seed = first_seed + static_cast<std::uint64_t>(seed), .capacity = capacities[c],
                                  .values = values_of(of), .limits = {}, .policies = {}};
@@ -280,8 +294,8 @@ int execute(const Arguments& a) {
     if (a.configuration.empty()) return complain("--trace needs --config: the fleet that serves it");
     auto own = own_case(a.trace, a.configuration);
     if (!own) return complain(own.error().message);
-    if (!a.loads.empty() || a.seeds > 0 || !a.duration.empty() || !a.only.empty() || !a.values.empty()) {
-      return complain("--load, --seeds, --duration, --case and --values choose within a --suite; a trace is taken as it is");
+    if (!a.loads.empty() || a.seeds > 0 || !a.duration.empty() || !a.only.empty() || !a.values.empty() || !a.without.empty()) {
+      return complain("--load, --seeds, --duration, --case, --values and --without choose within a --suite; a trace is taken as it is");
     }
     if (own->trace.empty()) return complain(a.trace + ": holds no request");
     return report(a.trace, run_own(*own, policies->empty() ? std::vector{own->policy} : *policies, a.state_lengths, threads, pictures), pictures, a.json);
@@ -289,6 +303,9 @@ int execute(const Arguments& a) {
   auto s = suite::suite(a.suite);
   if (!s) return complain(s.error().message);
   if (!policies->empty()) s->policies = *policies;
+  const auto without = parse_components(a.without);
+  if (!without) return complain(without.error().message);
+  s->without = *without;
   const auto loads = parse_loads(a.loads);
   if (!loads) return complain(loads.error().message);
   if (!loads->empty()) s->loads = *loads;
@@ -326,6 +343,7 @@ int run(int argc, char** argv) {
   app.add_option("--load", a.loads, "loads instead of the suite's: 0.8,1.2");
   app.add_option("--values", a.values, "class values instead of the suite's, urgent first: 10,3,1; twice: each case with each")->allow_extra_args(false);
   app.add_option("--case", a.only, "only cases with this in their name");
+  app.add_option("--without", a.without, "leaves components of qlm out, to see what they are worth: price,plan,...");
   app.add_option("--duration", a.duration, "how long requests arrive, instead of the suite's (20m)");
   app.add_option("--seeds", a.seeds, "how many seeds, instead of the suite's")->check(CLI::Range(1, 1000));
   app.add_option("--first-seed", a.first_seed, "the first of them")->capture_default_str();

@@ -19,6 +19,7 @@ bool Controller::State::available(const InstanceRecord& i) const {
 int Controller::State::capacity(const InstanceRecord& i) const {
   if (!available(i)) return 0;
   if (i.breaker == BreakerState::half_open) return 1;  // the canary
+  if (!configuration->has(Component::late_binding)) return INT32_MAX;  // all of it at once: the engine queues
   int limit = i.governor.limit() + i.governor.allowance();
   if (i.share && now < i.share_until) limit = std::min(limit, *i.share);
   return limit;
@@ -26,7 +27,7 @@ int Controller::State::capacity(const InstanceRecord& i) const {
 
 // How long an engine with separate steps may keep free slots, so that their requests start in one step.
 Duration Controller::State::gathering(const InstanceRecord& i) const {
-  if (!traits(configuration->policy).gathers || !i.description.speed) return Duration{};
+  if (!traits(configuration->policy).gathers || !i.description.speed || !configuration->has(Component::gathering)) return Duration{};
   return i.description.speed->kind == StepTimeModel::Kind::separate ? gathering_max : Duration{};
 }
 
@@ -54,7 +55,7 @@ Binding Controller::State::binding(const InstanceRecord& i, Tokens kv) const {
   if (account.slots >= capacity(i)) return available(i) ? Binding::slots : Binding::unavailable;
   if (now < i.hold_until) return Binding::refused;
   if (!gate_open(i)) return Binding::gathering;
-  if (!i.description.kv_capacity || account.slots == 0) return Binding::none;
+  if (!i.description.kv_capacity || account.slots == 0 || !configuration->has(Component::late_binding)) return Binding::none;
   const bool fits = static_cast<double>((account.kv + kv).count) <= kv_usable * static_cast<double>(i.description.kv_capacity->count);
   return fits ? Binding::none : Binding::memory;
 }

@@ -172,7 +172,7 @@ std::optional<WaitEstimate> Controller::State::tell(RequestRecord& r, const Orde
 void Controller::State::score(const RequestRecord& r, WaitCalibration::End end) {
   if (r.node == OrderForest::none || r.attempt != no_attempt) return;  // dispatched before: it was scored then
   ModelRecord& m = model(r.request.model);
-  if (r.told.at != never) m.calibration.score(now, r.request.service_class, r.told.wait, r.told.bound, now - r.told.at, end, r.told.at < m.changed_at);
+  if (r.told.at != never && configuration->has(Component::calibration)) m.calibration.score(now, r.request.service_class, r.told.wait, r.told.bound, now - r.told.at, end, r.told.at < m.changed_at);
 }
 
 // -- what is seen
@@ -202,7 +202,7 @@ void Controller::State::saw_tokens(LedgerEntry& entry, Tokens so_far, bool ended
   }
   if (fresh.count > 0 || ended) {
     if (i) i->scale.generated(now, fresh);
-    lengths.observe(key, entry.kept + entry.seen, entry.kept + so_far, ended);
+    if (configuration->has(Component::length_model)) lengths.observe(key, entry.kept + entry.seen, entry.kept + so_far, ended);
     delivered.observe({key.model, key.prompt, std::nullopt}, entry.kept + entry.seen, entry.kept + so_far, ended);
     const auto from = static_cast<double>(so_far.count);
     const Duration until_now = work_of(m, entry.prompt, from);

@@ -41,8 +41,8 @@ void Controller::State::select_on_time() {
     if (policy.gives_up && planned(id)) {
       set_streams(id, elapsed);  // whom to give up is decided between models
     } else if (policy.gives_up && models[m].engine && models[m].engines > 0) {
-      set_prices(id, elapsed);
-      if (!models[m].queue.empty()) select_on_time(id);
+      if (configuration->has(Component::price)) set_prices(id, elapsed);
+      if (!models[m].queue.empty() && configuration->has(Component::on_time_set)) select_on_time(id);
     }
     keep_shares(id, elapsed);
   }

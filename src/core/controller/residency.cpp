@@ -355,7 +355,7 @@ std::vector<swap_rule::Demand> Controller::State::demand() {
 // Whether plans are followed now: below capacity the rule is better than ours; the paper's know no other.
 bool Controller::State::follows_plan() {
   const PolicyTraits policy = traits(configuration->policy);
-  if (!policy.plans) return false;
+  if (!policy.plans || !configuration->has(Component::plan)) return false;
   const double fade = std::max(0.0, 1 - seconds(look_interval) / seconds(remembered));
   planning.arrived = planning.arrived * fade + static_cast<double>(totals.arrived - planning.arrived_before);
   planning.late = planning.late * fade + static_cast<double>(std::exchange(planning.late_now, 0));

@@ -1,6 +1,7 @@
 // What the controller must know of the configuration. The shell builds it from the file; ids index the vectors.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -60,6 +61,11 @@ struct DispatchParameters {
   Duration default_deadline = 60s;    // edf: from arrival, where nothing states one
 };
 
+// What `qlm` is made of. An experiment leaves one out to see what it is worth (qlm sim --without); nobody serves without.
+enum class Component : std::uint8_t { price, on_time_set, length_model, calibration, gathering, plan, late_binding };
+inline constexpr std::array all_components = {Component::price,     Component::on_time_set, Component::length_model, Component::calibration,
+                                              Component::gathering, Component::plan,        Component::late_binding};
+
 struct ControllerConfiguration {
   Policy policy = Policy::fcfs;
   std::vector<ServiceClass> classes;   // by ClassId
@@ -67,6 +73,9 @@ struct ControllerConfiguration {
   std::vector<std::string> models;     // by ModelId; for explanations only
   QueueLimits limits;
   DispatchParameters dispatch;
+  std::vector<Component> without;      // of experiments
+
+  bool has(Component c) const { return std::ranges::find(without, c) == without.end(); }
 };
 
 }  // namespace qlm

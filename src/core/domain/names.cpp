@@ -2,6 +2,19 @@
 
 namespace qlm {
 
+std::string_view name(Component component) {
+  switch (component) {
+    case Component::price: return "price";
+    case Component::on_time_set: return "on-time-set";
+    case Component::length_model: return "length-model";
+    case Component::calibration: return "calibration";
+    case Component::gathering: return "gathering";
+    case Component::plan: return "plan";
+    case Component::late_binding: return "late-binding";
+  }
+  return "unknown";
+}
+
 std::string_view name(Policy policy) {
   switch (policy) {
     case Policy::fcfs: return "fcfs";

@@ -11,6 +11,7 @@
 
 namespace qlm {
 
+std::string_view name(Component component);
 std::string_view name(Policy policy);
 std::string_view name(RequestState state);
 std::string_view name(Outcome outcome);

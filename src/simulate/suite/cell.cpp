@@ -37,6 +37,7 @@ fleet::FleetSpec fleet_spec(const Case& of, Policy policy) {
   configuration->policy = policy;
   configuration->classes = of.classes;
   configuration->models = of.models;
+  configuration->without = of.without;
   configuration->tenants.resize(1);
   configuration->limits.requests = std::int64_t{1} << 40;  // nothing is refused: late ones are served last
   configuration->limits.bytes = Bytes{std::int64_t{1} << 60};

@@ -28,6 +28,7 @@ struct Case {
   std::size_t default_class = 0;     // of a request whose trace names none
   std::vector<std::string> models;
   std::vector<fleet::InstanceSpec> instances;
+  std::vector<Component> without;  // left out of the controller, to see what it is worth
   bool tells_slots = true;           // false: engines' concurrency is stated by max_in_flight, or found by their waiting gauge
   std::int64_t backlog = 0;          // of the capacity measurement, where it must hold more than the suite says
   std::vector<fleet::SpeedChange> changes;  // of instances' speeds, unknown to the controller
@@ -46,6 +47,7 @@ struct Suite {
   std::int64_t requests = 0;      // or so many of them, whatever time they take
   std::int64_t backlog = 40'000;  // of the capacity measurement
   std::vector<Policy> policies;
+  std::vector<Component> without;  // left out while policies are compared, not where capacities are measured
 };
 
 struct SuiteName {

@@ -3,6 +3,7 @@
 #include <tuple>
 #include <utility>
 
+#include "core/domain/names.hpp"
 #include "simulate/suite/cell.hpp"
 #include "simulate/suite/suite_report.hpp"
 
@@ -83,6 +84,19 @@ TEST(Suite, OtherValuesMakeAnotherCaseOfTheSameArrivals) {
   EXPECT_EQ(valued.arrivals(10, 60s, 7), c.arrivals(10, 60s, 7));
   EXPECT_EQ(with_values(c, {1, 1, 1})->name, c.name);
   EXPECT_FALSE(with_values(c, {10, 3})) << "three classes, two values";
+}
+
+TEST(Suite, AComponentLeftOutIsMissedAndTheCapacityIsMeasuredWithIt) {
+  Case of = suite("steady")->cases.front();
+  const double capacity = measured_capacity(of, 2000);
+  const auto arrivals = to_arrivals(of, of.arrivals(1.5 * capacity, 10min, 1)).value();
+  const std::uint64_t whole = fleet::simulate(fleet_spec(of, Policy::qlm), arrivals).digest;
+  for (const Component component : {Component::price, Component::on_time_set, Component::length_model, Component::late_binding}) {
+    of.without = {component};
+    EXPECT_NE(fleet::simulate(fleet_spec(of, Policy::qlm), arrivals).digest, whole) << name(component);
+  }
+  of.without = {Component::gathering, Component::plan};  // this engine has no steps of their own for prefill, and one model
+  EXPECT_EQ(fleet::simulate(fleet_spec(of, Policy::qlm), arrivals).digest, whole);
 }
 
 TEST(Suite, NamesAreKnownAndSoAreWrongOnes) {
