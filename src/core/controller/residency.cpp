@@ -149,8 +149,10 @@ void Controller::State::swap_when_empty(InstanceRecord& i) {
   if (!residency.next || residency.asked) return;
   const int slots = ledger.account(i.description.id).slots;
   if (slots > 0) {
-    // Where the order alone decides, who was evicted is first again, and would bring the model straight back.
-    if (traits(configuration->policy).evicts_rest && slots <= evicted_share * i.governor.limit()) evict_rest(i);
+    // Where the order alone decides, who was evicted is first again, and would bring the model straight back. And who is
+    // evicted makes room for more than they are, or a few of each model would be evicted in turns and none be done.
+    const bool more_wait = model(*residency.next).queue.count() > slots;
+    if (traits(configuration->policy).evicts_rest && more_wait && slots <= evicted_share * i.governor.limit()) evict_rest(i);
     return;
   }
   residency.asked = true;

@@ -33,7 +33,7 @@ visits::Instance instance_of(const InstanceSummary& from, std::size_t models) {
 }  // namespace
 
 Plan plan_fleet(const Snapshot& snapshot, const Plan& in_force, const PlanningBudget& budget) {
-  if (traits(snapshot.policy).plans_always) return paper::planned(snapshot, {budget.seed, budget.positions});
+  if (traits(snapshot.policy).plans_always) return paper::planned(snapshot, {budget.seed, budget.positions}, budget.delta);
   visits::Problem problem{.models = snapshot.models};
   for (const GroupSummary& g : snapshot.groups) problem.waiting.push_back({g.model, g.due, static_cast<double>(g.requests), g.value});
   for (const StreamSummary& s : snapshot.streams) problem.streams.push_back({s.model, s.per_second, s.slack, s.value});

@@ -14,6 +14,7 @@ struct PlanningBudget {
   std::int64_t rollouts = 50;
   std::uint64_t seed = 1;
   std::int64_t positions = 20'000;  // the same of the paper's search (paper_lp.hpp)
+  double delta = 0.95;              // of qlm-sp: how probably each group shall be on time
 };
 
 // `in_force` is the plan to begin from; its visits of long ago are forgotten. Instances that are not available stay as

@@ -44,9 +44,9 @@ Problem problem_of(const Snapshot& snapshot) {
   return problem;
 }
 
-qlm::Plan planned(const Snapshot& snapshot, planner::SearchBudget budget) {
+qlm::Plan planned(const Snapshot& snapshot, planner::SearchBudget budget, double delta) {
   const Problem problem = problem_of(snapshot);
-  const Options options{.edf_when_infeasible = false, .search = budget};
+  const Options options{.edf_when_infeasible = false, .search = budget, .delta = delta};
   const Plan best = snapshot.policy == Policy::qlm_sp ? sp_plan(problem, options) : lp_plan(problem, options);
   const auto table = timetable(problem, best.queues, options.deviations);
   qlm::Plan plan{.version = PlanVersion{snapshot.version.value}, .made_from = snapshot.version, .instances = {}};

@@ -168,7 +168,11 @@ std::string to_table(const std::vector<CellResult>& cells) {
       "± half the 95 % confidence interval over seeds. Gap: what is missed of the bound because nobody sees output lengths beforehand, what of the\n"
       "ceiling swaps took, by their share of the instances' time (below capacity there is time to spare: drains and the rest may be less\n"
       "than nothing), and the rest; where models take turns, of the steady arrivals.\n"
-      "Useful: output tokens a second of requests on time. Waited: the longest that anybody did before it was started.\n\n";
+      "Useful: output tokens a second of requests on time. Waited: the longest that anybody did before it was started.\n";
+  const auto paper = [](const auto& of) { return of.first == Policy::qlm_lp || of.first == Policy::qlm_lp_expire; };
+  if (std::ranges::any_of(cells, [&](const CellResult& cell) { return std::ranges::any_of(cell.policies, paper); }))
+    out += "qlm-lp: by local search on the paper's objective; tools/paper-gap prints what that leaves to its exact solution (docs/paper.md).\n";
+  out += '\n';
   std::size_t wide = 30;
   for (const CellResult& cell : cells) wide = std::max(wide, cell.name.size());
   out += fmt::format("{:<{}} {:>5}  {:<13} {:>12} {:>12} {:>12} {:>7} {:>10} {:>7} {:>7} {:>7} {:>9}\n", "case", wide, "load", "policy", "on time", "by value",

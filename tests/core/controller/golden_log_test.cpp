@@ -43,17 +43,18 @@ TEST(GoldenLog, TwoModelsByTurns) {
   std::vector<RequestId> of_a;
   for (int k = 0; k < 3; ++k) of_a.push_back(w.arrive({.model = 0, .service_class = 2}));
   for (const RequestId r : of_a) w.first_token(r);
-  const RequestId of_b = w.arrive({.model = 1, .service_class = 2});  // nobody of a waits: a is left for b
+  std::vector<RequestId> of_b;  // nobody of a waits: a is left for b
+  for (int k = 0; k < 3; ++k) of_b.push_back(w.arrive({.model = 1, .service_class = 2}));
   w.advance(1s);
-  w.complete(of_a[0]);  // two are left, a tenth of the slots: evicted
+  w.complete(of_a[0]);  // two are left, a tenth of the slots, and three wait: evicted
   for (const std::size_t k : {1u, 2u}) {
     w.end(of_a[k], event::AttemptEnd::aborted, 12);
     w.release(of_a[k]);
   }
   w.advance(2s);
   w.feed(event::Swapped{id, ModelId{1}});
-  w.first_token(of_b);
-  w.complete(of_b);
+  for (const RequestId r : of_b) w.first_token(r);
+  for (const RequestId r : of_b) w.complete(r);
   w.advance(1s);
   w.feed(event::Swapped{id, ModelId{0}});  // the evicted ones go on
   for (const std::size_t k : {1u, 2u}) {
@@ -70,6 +71,8 @@ TEST(GoldenLog, TwoModelsByTurns) {
   0.00  first_token request 2 attempt 1
   0.00  first_token request 3 attempt 1
   0.00  admitted request 4 (0)
+  0.00  admitted request 5 (1)
+  0.00  admitted request 6 (2)
   0.50  swap_decided model b (3)
   1.00  completed request 1 attempt 1
   1.00  abort_asked request 3 attempt 1
@@ -77,9 +80,15 @@ TEST(GoldenLog, TwoModelsByTurns) {
   1.00  evicted request 2 attempt 1 (12)
   1.00  evicted request 3 attempt 1 (12)
   3.00  swapped model b
-  3.00  dispatched request 4 attempt 1 (0)
+  3.00  dispatched request 4 attempt 1 (2)
+  3.00  dispatched request 5 attempt 1 (1)
+  3.00  dispatched request 6 attempt 1 (0)
   3.00  first_token request 4 attempt 1
+  3.00  first_token request 5 attempt 1
+  3.00  first_token request 6 attempt 1
   3.00  completed request 4 attempt 1
+  3.00  completed request 5 attempt 1
+  3.00  completed request 6 attempt 1
   3.50  swap_decided model a (0)
   4.00  swapped model a
   4.00  dispatched request 2 attempt 2 (1)

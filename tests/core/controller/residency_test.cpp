@@ -142,7 +142,7 @@ TEST(Residency, TheLastOfADrainAreEvictedAndGoOnWhereTheyStopped) {
   std::vector<RequestId> running;
   for (int k = 0; k < 6; ++k) running.push_back(w.arrive({.model = 0, .prompt = 100}));
   for (const RequestId r : running) w.first_token(r);
-  w.arrive({.model = 1});
+  for (int k = 0; k < 3; ++k) w.arrive({.model = 1});
   w.advance(1s);
   for (int k = 0; k < 3; ++k) w.complete(running[static_cast<std::size_t>(k)]);
   EXPECT_TRUE(w.all<action::Abort>().empty());
@@ -161,6 +161,21 @@ TEST(Residency, TheLastOfADrainAreEvictedAndGoOnWhereTheyStopped) {
   EXPECT_EQ(w.controller.totals().swaps, 1);
 }
 
+// Or the few of each model that are left at the end would be evicted by turns, and none be done.
+TEST(Residency, WhoIsEvictedMakesRoomForMoreThanTheyAre) {
+  World w(configuration(Policy::greedy));
+  w.join(holder(20));
+  std::vector<RequestId> running;
+  for (int k = 0; k < 3; ++k) running.push_back(w.arrive({.model = 0, .prompt = 100}));
+  for (const RequestId r : running) w.first_token(r);
+  for (int k = 0; k < 2; ++k) w.arrive({.model = 1});
+  w.advance(1s);
+  w.complete(running[0]);
+  EXPECT_TRUE(w.all<action::Abort>().empty()) << "two wait, and two run";
+  w.complete(running[1]);
+  EXPECT_EQ(w.all<action::Abort>().size(), 1u);
+}
+
 // Outputs of 100 tokens were seen, steps take 10 ms and may take 200: who has 50 and is to have 50 more can stay away until
 // their 190 ms each are all that is left beside the 200 for each of the first.
 TEST(Residency, AnEvictedOneMayStayAwayAsLongAsItsMeanPaceAllows) {
@@ -176,6 +191,7 @@ TEST(Residency, AnEvictedOneMayStayAwayAsLongAsItsMeanPaceAllows) {
   const RequestId evicted = w.arrive({.model = 0, .prompt = 100});
   w.first_token(evicted);
   const RequestId other = w.arrive({.model = 1, .prompt = 100});
+  w.arrive({.model = 1, .prompt = 100});
   w.advance(500ms);
   w.advance(500ms);
   ASSERT_EQ(w.all<action::Abort>().size(), 1u);

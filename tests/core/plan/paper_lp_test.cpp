@@ -273,7 +273,9 @@ TEST(PaperSp, WhereAConstraintMustBreakAsFewDoAsCan) {
   one.problem.groups[0].last_due = 30s;
   const auto second = one.group(a, 10, 25s);
   const auto third = one.group(a, 12, 30s);
-  const Plan plan = sp_plan(one.problem, options);
+  Options whole = options;
+  whole.group_cap = 1000;
+  const Plan plan = sp_plan(one.problem, whole);
   EXPECT_EQ(plan.queues, (VirtualQueues{{{second, 10}, {third, 12}, {endless, 1000}}}));
   EXPECT_EQ(plan.broken, 1);
 }
