@@ -96,6 +96,40 @@ class Sim(unittest.TestCase):
         self.assertEqual(cell["policies"]["edf"]["offered"], 400)
         self.assertEqual(cell["policies"]["edf"]["classes"]["chat"]["offered"], 266)
 
+    def overloaded(self, streams, classes, tenants=""):
+        trace = os.path.join(self.folder.name, "t.csv")
+        made = subprocess.run([QLM, "workload", "--recipe", "mix", "--duration", "10m", "--seed", "1", "-o", trace,
+                               *(word for stream in streams for word in ("--stream", "model=mistral-7b,lengths=sharegpt," + stream))],
+                              capture_output=True, text=True, check=False)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        config = CONFIG.replace("  chat: {ttft: 2s, value: 5}\n  bulk: {e2e: 10min}\n", classes).replace("chat", "first") + tenants
+        config = config.replace("  - {name: b, url: http://127.0.0.1:2, max_in_flight: 8}\n", "")
+        ran = sim("--trace", trace, "--config", self.file("q.yaml", config), "--policy", "qlm", "--json", "-")
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+        cell, = json.loads(ran.stdout)["cells"]
+        return cell["policies"]["qlm"]
+
+    def test_tenants_share_by_weight_what_is_too_little_for_both(self):
+        for name in ("a", "b"):
+            os.chmod(self.file(name + ".keys", name * 20 + "\n"), 0o600)
+        for weight in (1, 2):
+            tenants = f"tenants: {{a: {{keys_file: a.keys}}, b: {{keys_file: b.keys, weight: {weight}}}}}\n"
+            figures = self.overloaded(["class=first,tenant=a,rate=60", "class=first,tenant=b,rate=40"], "  first: {ttft: 20s}\n", tenants)
+            a, b = figures["tenants"]["a"], figures["tenants"]["b"]
+            self.assertAlmostEqual(b["tokens"] / a["tokens"], weight, delta=0.1 * weight)
+            self.assertEqual(a["offered"] + b["offered"], figures["offered"])
+
+    def test_a_class_has_its_minimum_share_minute_by_minute(self):
+        def cheap(share):
+            figures = self.overloaded(["class=first,rate=60", "class=cheap,rate=30"],
+                                      f"  first: {{ttft: 20s, value: 10, max_wait: 1h}}\n  cheap: {{ttft: 60s, min_share: {share}, max_wait: 1h}}\n")
+            return figures["classes"]["cheap"]
+        self.assertLess(cheap("0%")["token_share"], 0.05)
+        shared = cheap("30%")
+        self.assertGreater(shared["token_share"], 0.28)
+        self.assertGreater(shared["least_minute_token_share"], 0.2)
+        self.assertGreater(shared["attainment"], 0.3, "and what it is served is on time")
+
     def test_who_waits_as_long_as_its_class_allows_is_given_up_as_it_is_live(self):
         fleet = CONFIG.replace("  - {name: a, url: http://127.0.0.1:1}\n", "").replace("max_in_flight: 8", "max_in_flight: 1")
         slow = TRACE.replace(",200,100,", ",200,300,")  # 400 times over three seconds, one after the other

@@ -30,7 +30,7 @@ std::string footer() {
           "Lengths (of a stream): PROMPT/OUTPUT in tokens, or one of\n ";
   for (const auto& table : workload::length_tables()) text += fmt::format(" {}", table.name);
   return text +
-         "\n\nA stream is a list of class=, model=, lengths=, and either rate= (a second; with cv= for bursts, 1 is Poisson)\n"
+         "\n\nA stream is a list of class=, model=, tenant=, lengths=, and either rate= (a second; with cv= for bursts, 1 is Poisson)\n"
          "or count= and every= (dumps; the first after first=).\n\n"
          "Load is the offered work over what the fleet can do. Without --capacity it is estimated for emulated A100-80\n"
          "serving 7B models, --gpus of them.\n\n"

@@ -71,6 +71,7 @@ Result<OwnCase> own_case(const std::string& trace_file, const std::string& confi
   own.of.classes = classes_of(*configuration);
   const auto usual = std::ranges::find(own.of.classes, configuration->default_class, &ServiceClass::name);
   if (usual != own.of.classes.end()) own.of.default_class = static_cast<std::size_t>(usual - own.of.classes.begin());
+  for (const config::Tenant& tenant : configuration->tenants) own.of.tenants.push_back({.name = tenant.name, .limits = {}, .weight = tenant.weight});
   for (const config::Model& model : configuration->models) own.of.models.push_back(model.name);
   for (const config::Instance& instance : configuration->instances) {
     auto made = instance_of(instance, *configuration);

@@ -224,15 +224,22 @@ GroupKey Controller::State::group_key(const RequestRecord& r) const {
 }
 
 // A new request's group, and whether the load leaves room for it there: of a group that it does in part, every so many-th.
-GroupKey Controller::State::priced(const RequestRecord& r, ModelRecord& m) const {
+GroupKey Controller::State::priced(const RequestRecord& r, ModelRecord& m) {
   GroupKey key = group_key(r);
   if (!traits(configuration->policy).gives_up) return key;
-  ModelQueue::Group& group = m.queue.groups()[m.queue.group(key)];
+  const ModelQueue::GroupIndex at = m.queue.group(key);
+  ModelQueue::Group& group = m.queue.groups()[at];
   group.arrivals += 1;
   group.arrived_prompts += static_cast<double>(r.request.prompt.count);
   if (r.deadline != never) {
     m.demand.slack += seconds(r.latest_start - r.arrived);
     m.demand.slack_weight += 1;
+  }
+  ModelRecord::TenantDemand* const of_tenant = demand_of(m, r.request.tenant);
+  const bool within = !of_tenant || within_part(m, *of_tenant, r, at);
+  if (of_tenant && m.demand.shared) {
+    key.priced_out = !within;
+    return key;
   }
   group.credit += group.admitted;
   key.priced_out = group.credit < 1;
@@ -256,6 +263,10 @@ void Controller::State::enqueue(Index index) {
   r.state = RequestState::queued;
   r.place = {m.queue.group(first_time ? priced(r, m) : group_key(r)), false};
   r.node = m.queue.insert(forest, r.place, order_key(r), r.sequence, {r.cost, r.work}, r.request.prompt, index);
+  if (ModelRecord::TenantDemand* const t = demand_of(m, r.request.tenant); t && !m.queue.groups()[r.place.group].key.priced_out) {
+    t->waiting += r.work;
+    r.within_part = true;
+  }
   queue_changed(m);
   expiries.set(index, r.expires);
   if (first_time) {
@@ -278,6 +289,7 @@ void Controller::State::dequeue(Index index) {
     OrderForest::Index& owed_one = model(r.request.model).shares.first;
     if (r.node == owed_one || queue.ahead(forest, r.place, r.node).count <= passed_over) look_again(r.request.model);
     if (r.node == owed_one) owed_one = OrderForest::none;
+    if (std::exchange(r.within_part, false)) model(r.request.model).demand.tenants[r.request.tenant.index()].waiting -= r.work;
     queue.erase(forest, r.place, r.node, r.request.prompt);
     queue_changed(model(r.request.model));
   }
@@ -411,6 +423,7 @@ void Controller::State::on(const event::ConfigurationChanged& e) {
         const Index index = forest.payload(node);
         RequestRecord& r = requests[index];
         m.queue.erase(forest, r.place, node, r.request.prompt);
+        r.within_part = false;
         r.place = {rebuilt.group(group_key(r)), false};
         r.node = rebuilt.insert(forest, r.place, order_key(r), r.sequence, {r.cost, r.work}, r.request.prompt, index);
       }

@@ -148,6 +148,8 @@ void Controller::State::learn(const RequestRecord& r, const event::Ended& e) {
   account_busy(m, 0);
   ++m.completions;
   const auto output = static_cast<double>((e.generated + r.kept).count);
+  // Its dispatch counted what was expected of it.
+  if (ModelRecord::TenantDemand* const t = demand_of(m, r.request.tenant)) t->served += static_cast<double>((e.prompt + e.generated - r.cost).count);
   m.outputs += output;
   m.squared_outputs += output * output;
   m.prompts += static_cast<double>((e.prompt - r.kept).count);

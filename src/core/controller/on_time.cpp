@@ -57,11 +57,6 @@ void Controller::State::set_prices(ModelId id, Duration elapsed) {
   m.demand.slack *= fade;
   m.demand.slack_weight *= fade;
 
-  struct Offer {
-    double density = 0, work_a_second = 0;
-    std::size_t group = 0, of_class = 0;
-    double guaranteed = 0;  // of the work a second
-  };
   std::vector<Offer> offers;
   std::vector<double> work_of_class(configuration->classes.size()), tokens_of_class(configuration->classes.size());
   double backlog = 0;
@@ -82,7 +77,12 @@ void Controller::State::set_prices(ModelId id, Duration elapsed) {
     tokens_of_class[of_class] += (static_cast<double>(prompt.count) + output) * group.arrivals;
     const std::int64_t kept = forest.count(group.tree) - forest.before(group.tree, group.cut).count;
     backlog += work * static_cast<double>(kept);
-    offers.push_back({.density = value / work, .work_a_second = work * group.arrivals / m.demand.window, .group = g, .of_class = of_class});
+    offers.push_back({.density = value / work,
+                      .work = work,
+                      .tokens = static_cast<double>(prompt.count) + output,
+                      .work_a_second = work * group.arrivals / m.demand.window,
+                      .group = g,
+                      .of_class = of_class});
   }
   const double capacity = m.engines;
   const double slack = m.demand.slack_weight > 0 ? m.demand.slack / m.demand.slack_weight : 0;
@@ -101,12 +101,13 @@ void Controller::State::set_prices(ModelId id, Duration elapsed) {
     room -= offer.guaranteed;
   }
   m.demand.priced = false;
-  for (const Offer& offer : offers) {
+  for (Offer& offer : offers) {
     const double rest = offer.work_a_second - offer.guaranteed;
-    groups[offer.group].admitted = (offer.guaranteed + std::clamp(room, 0.0, rest)) / offer.work_a_second;
+    offer.admitted = groups[offer.group].admitted = (offer.guaranteed + std::clamp(room, 0.0, rest)) / offer.work_a_second;
     m.demand.priced = m.demand.priced || room < rest;
     room -= rest;
   }
+  if (!m.demand.tenants.empty()) share_among_tenants(m, offers, slack, fade, elapsed);
 }
 
 // Minimum shares are of tokens; engines' time is what is given out here, and a class's tokens may take more or less of it.

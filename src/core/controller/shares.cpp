@@ -75,6 +75,7 @@ void Controller::State::pay(ModelRecord& m, const RequestRecord& r, ModelQueue::
   ModelRecord::Shares& s = m.shares;
   const auto tokens = static_cast<double>(r.cost.count);
   s.tokens += tokens;
+  if (ModelRecord::TenantDemand* const t = demand_of(m, r.request.tenant)) t->served += tokens;
   if (!s.passing_over) return;
   for (ModelRecord::Shares::Party& party : s.of_class) {
     if (party.waits) party.owed += party.share * tokens;

@@ -1,8 +1,9 @@
 // Inside of the controller: its records and the steps its events are made of. Included by the controller's own .cpp
 // files only. admission.cpp lets requests in and out of the queue, dispatch.cpp binds them to instances, attempts.cpp
 // hears how that went, estimates.cpp learns from it how long requests take and wait, on_time.cpp chooses whom to give up,
-// shares.cpp what somebody has whatever the order says, residency.cpp which model is served where, visits_ahead.cpp when one
-// will be, instances.cpp minds breakers and stalls, queries.cpp and picture.cpp answer questions.
+// fairness.cpp between tenants, shares.cpp what somebody has whatever the order says, residency.cpp which model is served
+// where, visits_ahead.cpp when one will be, instances.cpp minds breakers and stalls, queries.cpp and picture.cpp answer
+// questions.
 #pragma once
 
 #include <cmath>
@@ -68,6 +69,7 @@ struct RequestRecord {
   Reason expiry_reason = Reason::none;
   OrderForest::Index node = OrderForest::none;
   ModelQueue::Place place;
+  bool within_part = false;           // counted in what its tenant has waiting
   FencingToken token{};
 };
 
@@ -77,6 +79,17 @@ inline constexpr std::int64_t work_unit = 1 << 20;
 inline constexpr std::int64_t typical_prompt = 256;  // tokens
 
 struct ModelRecord {
+  struct TenantDemand {               // of a tenant, where there are several (fairness.cpp)
+    struct Cell {                     // of one of the groups
+      double arrivals = 0;            // lately
+      double admitted = 1, credit = 0;
+    };
+    std::vector<Cell> cells;          // by group
+    double arrivals = 0;              // of all
+    std::int64_t waiting = 0;         // work of those within its part when they came
+    double served = 0;                // tokens, since the last look
+    double lead = 0;                  // tokens beyond its part, while it could not have all it asked for
+  };
   ModelQueue queue;
   std::optional<EngineLoad> engine;   // a full one of those that serve it, where its speed is known
   int engines = 0;                    // that serve it now
@@ -86,6 +99,10 @@ struct ModelRecord {
     double window = 0;                // seconds that those stand for
     double slack = 0, slack_weight = 0;  // of arrivals: seconds from arrival to latest start, summed
     std::vector<double> floors;       // by class: of the engines' time, for its minimum share
+    std::vector<TenantDemand> tenants;  // by tenant
+    double active_weight = 0;         // of those that asked for something lately
+    double keepable = 0;              // seconds of work that can wait and be on time
+    bool shared = false;              // there is too little for all, and several ask for it
     bool priced = false;              // the load leaves no room for some
     double kept_late = 0;             // work of kept ones that became late all the same, since the last look
     double caution = 0;               // what is left free because of such
@@ -286,7 +303,7 @@ struct Controller::State {
   void set_times(RequestRecord& r) const;
   std::int64_t order_key(const RequestRecord& r) const;
   GroupKey group_key(const RequestRecord& r) const;
-  GroupKey priced(const RequestRecord& r, ModelRecord& m) const;
+  GroupKey priced(const RequestRecord& r, ModelRecord& m);
   void expire_due();
   std::optional<action::Reject> refusal_by_tenant_limits(const RequestDescription& r, Duration turnover);
   Duration spread(RequestId id, Duration base) const;
@@ -347,6 +364,20 @@ struct Controller::State {
   void set_prices(ModelId id, Duration elapsed);
   void set_floors(ModelRecord& m, const std::vector<double>& work, const std::vector<double>& tokens) const;  // by class
   double work_scale(const ModelRecord& m) const;
+
+  // fairness.cpp
+  struct Offer {                      // what has been arriving of a group
+    double density = 0;               // value a second of work
+    double work = 0, tokens = 0;      // of one request
+    double work_a_second = 0;
+    std::size_t group = 0, of_class = 0;
+    double guaranteed = 0;            // of the work a second, by its class's minimum share
+    double admitted = 1;              // the part of it that there is room for
+  };
+  ModelRecord::TenantDemand* demand_of(ModelRecord& m, TenantId id);  // null where tenants do not matter
+  double weight_of(std::size_t tenant) const;
+  bool within_part(ModelRecord& m, ModelRecord::TenantDemand& t, const RequestRecord& r, std::size_t group);
+  void share_among_tenants(ModelRecord& m, const std::vector<Offer>& offers, double slack, double fade, Duration elapsed);
 
   // shares.cpp
   void keep_shares(ModelId id, Duration elapsed);

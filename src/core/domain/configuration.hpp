@@ -36,6 +36,7 @@ struct TenantLimits {
 struct Tenant {
   std::string name;
   TenantLimits limits;
+  double weight = 1;  // of its part against others', where there is too little for all
 };
 
 struct QueueLimits {

@@ -139,7 +139,7 @@ const Key tenant_keys[] = {
     {"keys_file", Kind::path, "", "API keys, one a line; relative to the configuration's folder", into<&Tenant::keys_file>},
     {"class", Kind::name, "", "class of a request that asks for none; otherwise `default_class`", into<&Tenant::default_class>},
     {"allow", Kind::names, "", "classes it may ask for; otherwise all", into<&Tenant::allow>},
-    {"weight", Kind::number, "1", "its part against other tenants of the same class; not acted on yet", into<&Tenant::weight>},
+    {"weight", Kind::number, "1", "its part of a model's tokens against other tenants', under qlm where there is too little for all", into<&Tenant::weight>},
     {"trusted", Kind::flag, "false", "may send fields that steer an engine past the queue", into<&Tenant::trusted>},
     nested("limits", Kind::section, "", within<&Tenant::limits>, tenant_limits_section),
 };

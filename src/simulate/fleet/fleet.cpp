@@ -52,6 +52,7 @@ class Simulation {
       : fleet_(fleet), arrivals_(arrivals), controller_(fleet.configuration, explain_capacity), check_every_(check_every) {
     result_.requests.resize(arrivals.size());
     result_.told.resize(arrivals.size());
+    for (const Arrival& each : arrivals) result_.tenants.push_back(each.tenant);
     place_.resize(arrivals.size());
     for (std::size_t i = 0; i < arrivals.size(); ++i) {
       const Arrival& from = arrivals[i];

@@ -69,6 +69,7 @@ struct FleetSpec {
 
 struct FleetResult {
   std::vector<report::RequestRecord> requests;  // one for each arrival, in order
+  std::vector<TenantId> tenants;                // the same
   std::vector<std::optional<WaitEstimate>> told;  // at its admission; none for one that ran at once
   std::uint64_t digest = 0;                     // of the controller, and of every time in `requests`
   Duration ended{};                             // the last event's instant

@@ -21,8 +21,13 @@ Result<std::vector<fleet::Arrival>> to_arrivals(const Case& of, const workload::
     const std::size_t of_class = from.slo_class.empty() ? of.default_class : index_of(of.classes, from.slo_class, &ServiceClass::name);
     if (model >= of.models.size()) return fail("request " + std::to_string(i + 1) + " names the model '" + from.model + "', which no instance serves");
     if (of_class >= of.classes.size()) return fail("request " + std::to_string(i + 1) + " names the class '" + from.slo_class + "', which is not configured");
+    const std::size_t tenant = from.tenant.empty() ? 0 : index_of(of.tenants, from.tenant, &Tenant::name);
+    if (tenant > 0 && tenant >= of.tenants.size()) {
+      return fail("request " + std::to_string(i + 1) + " names the tenant '" + from.tenant + "', who is not configured");
+    }
     fleet::Arrival to;
     to.at = from.arrival;
+    to.tenant = TenantId{static_cast<std::uint32_t>(tenant)};
     to.model = ModelId{static_cast<std::uint32_t>(model)};
     to.service_class = ClassId{static_cast<std::uint32_t>(of_class)};
     to.prompt = from.prompt;
@@ -38,7 +43,8 @@ fleet::FleetSpec fleet_spec(const Case& of, Policy policy) {
   configuration->classes = of.classes;
   configuration->models = of.models;
   configuration->without = of.without;
-  configuration->tenants.resize(1);
+  configuration->tenants = of.tenants;
+  if (of.tenants.empty()) configuration->tenants.resize(1);
   configuration->limits.requests = std::int64_t{1} << 40;  // nothing is refused: late ones are served last
   configuration->limits.bytes = Bytes{std::int64_t{1} << 60};
   fleet::FleetSpec spec;
@@ -184,6 +190,7 @@ Figures figures(const Case& of, const fleet::FleetResult& result) {
     f.set_up_share = seconds(result.swapping_while_arriving) / (arriving * static_cast<double>(of.instances.size()));
   }
   f.digest = result.digest;
+  add_service(f, of, result);
   return f;
 }
 

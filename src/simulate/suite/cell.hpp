@@ -27,6 +27,7 @@ struct Case {
   std::vector<ServiceClass> classes;
   std::size_t default_class = 0;     // of a request whose trace names none
   std::vector<std::string> models;
+  std::vector<Tenant> tenants;       // empty: one without a name
   std::vector<fleet::InstanceSpec> instances;
   std::vector<Component> without;  // left out of the controller, to see what it is worth
   bool tells_slots = true;           // false: engines' concurrency is stated by max_in_flight, or found by their waiting gauge
@@ -70,9 +71,18 @@ struct Attainment {
   std::int64_t offered = 0, on_time = 0;
   double share() const { return offered == 0 ? 1 : static_cast<double>(on_time) / static_cast<double>(offered); }
 };
+// What of the engines' work somebody had.
+struct Service {
+  double tokens = 0;     // prompt and generated, of those that were completed
+  Duration largest_wait{};
+};
 struct Figures {
   Attainment all;
   std::map<std::string, Attainment> classes;
+  std::map<std::string, double> token_shares;  // by class: of all tokens served while requests arrived
+  // By class: the least share of a model's tokens in any whole minute in which it had requests waiting throughout.
+  std::map<std::string, double> least_minutes;
+  std::map<std::string, std::pair<Attainment, Service>> tenants;  // where they have names; tokens of the time in which requests arrived
   Attainment steady;                   // of arrivals from 900 s after the first to 600 s before the last, where there are any
   double value_attainment = 0;         // value on time over value offered
   double throughput_tokens_per_s = 0;  // generated, of completed requests, until the last was done
@@ -100,5 +110,7 @@ Limits limits_of(const Case& of, const std::vector<fleet::Arrival>& arrivals);
 bool counts_as_on_time(const report::RequestRecord& request, const ServiceClass& service_class);
 Figures figures(const Case& of, const fleet::FleetResult& result);
 fleet::FleetSpec fleet_spec(const Case& of, Policy policy);
+// The parts of Figures that say who was served: shares of classes and tenants.
+void add_service(Figures& figures, const Case& of, const fleet::FleetResult& result);
 
 }  // namespace qlm::suite

@@ -25,15 +25,23 @@ std::uint64_t digest_of(const CellResult& cell) {
 std::string figures_json(const Figures& f) {
   std::string classes;
   for (const auto& [name, a] : f.classes) {
-    classes += fmt::format(R"({}{}:{{"offered":{},"attainment":{:.6f}}})", classes.empty() ? "" : ",", report::json_quoted(name),
-                           a.offered, a.share());
+    const auto share = f.token_shares.find(name);
+    const auto least = f.least_minutes.find(name);
+    classes += fmt::format(R"({}{}:{{"offered":{},"attainment":{:.6f},"token_share":{:.6f},"least_minute_token_share":{}}})", classes.empty() ? "" : ",",
+                           report::json_quoted(name), a.offered, a.share(), share == f.token_shares.end() ? 0 : share->second,
+                           least == f.least_minutes.end() ? "null" : fmt::format("{:.6f}", least->second));
+  }
+  std::string tenants;
+  for (const auto& [name, of] : f.tenants) {
+    tenants += fmt::format(R"({}{}:{{"offered":{},"attainment":{:.6f},"tokens":{:.0f},"largest_wait_s":{:.3f}}})", tenants.empty() ? "" : ",",
+                           report::json_quoted(name), of.first.offered, of.first.share(), of.second.tokens, seconds(of.second.largest_wait));
   }
   return fmt::format(
-      R"({{"offered":{},"attainment":{:.6f},"value_attainment":{:.6f},"worst_class_attainment":{:.6f},"steady_attainment":{},"classes":{{{}}},)"
+      R"({{"offered":{},"attainment":{:.6f},"value_attainment":{:.6f},"worst_class_attainment":{:.6f},"steady_attainment":{},"classes":{{{}}},"tenants":{{{}}},)"
       R"("throughput_tokens_per_s":{:.2f},"useful_tokens_per_s":{:.2f},"swaps":{},"evictions":{},"preemptions":{},"busy_share":{:.6f},)"
       R"("swapping_share":{:.6f},"draining_share":{:.6f},"set_up_share":{:.6f},"largest_wait_s":{:.3f},"waits":{},"digest":"{:016x}"}})",
       f.all.offered, f.all.share(), f.value_attainment, f.worst_class(),
-      f.steady.offered > 0 ? fmt::format("{:.6f}", f.steady.share()) : "null", classes, f.throughput_tokens_per_s, f.useful_tokens_per_s,
+      f.steady.offered > 0 ? fmt::format("{:.6f}", f.steady.share()) : "null", classes, tenants, f.throughput_tokens_per_s, f.useful_tokens_per_s,
       f.swaps, f.evictions, f.preemptions, f.busy_share, f.swapping_share, f.draining_share, f.set_up_share, seconds(f.largest_wait), to_json(f.waits), f.digest);
 }
 

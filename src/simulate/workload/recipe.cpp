@@ -56,7 +56,7 @@ std::optional<double> positive(std::string_view text) {
 
 Stream stream(std::string_view slo_class, const std::vector<WeightedModel>& models, std::string_view lengths,
               Arrivals arrivals) {
-  return {std::string(slo_class), models, LengthDistribution::parse(lengths).value(), arrivals};
+  return {std::string(slo_class), models, LengthDistribution::parse(lengths).value(), arrivals, {}};
 }
 
 // Bulk work of a given average rate: a dump every 30 s, the first after 5 s so that it meets a fleet already at work.
@@ -154,7 +154,7 @@ Trace generate(const std::vector<Stream>& streams, Duration duration, std::uint6
     Prng what(seeds.next());
     for (const Duration at : arrival_times(s.arrivals, duration, when)) {
       const auto lengths = s.lengths.sample(what);
-      trace.push_back({at, lengths.prompt, lengths.output, pick(s.models, what), s.slo_class});
+      trace.push_back({at, lengths.prompt, lengths.output, pick(s.models, what), s.slo_class, s.tenant});
     }
   }
   std::stable_sort(trace.begin(), trace.end(), [](const auto& a, const auto& b) { return a.arrival < b.arrival; });
@@ -193,7 +193,7 @@ Result<std::vector<WeightedModel>> parse_models(std::string_view text, char sepa
 }
 
 Result<Stream> parse_stream(std::string_view text, const std::vector<WeightedModel>& models) {
-  Stream result{"", models, LengthDistribution::parse("sharegpt").value(), Renewal{}};
+  Stream result{"", models, LengthDistribution::parse("sharegpt").value(), Renewal{}, {}};
   Renewal renewal;
   std::optional<Dumps> dumps;
   std::string_view rest = text;
@@ -208,6 +208,8 @@ Result<Stream> parse_stream(std::string_view text, const std::vector<WeightedMod
     };
     if (key == "class") {
       result.slo_class = value;
+    } else if (key == "tenant") {
+      result.tenant = value;
     } else if (key == "lengths") {
       auto lengths = LengthDistribution::parse(value);
       if (!lengths) return wrong(lengths.error().message);
@@ -231,7 +233,7 @@ Result<Stream> parse_stream(std::string_view text, const std::vector<WeightedMod
       if (!dumps) dumps.emplace();
       (key == "every" ? dumps->every : dumps->first) = *duration;
     } else {
-      return wrong("unknown key; known are class, model, lengths, rate, cv, count, every, first");
+      return wrong("unknown key; known are class, model, tenant, lengths, rate, cv, count, every, first");
     }
   }
   if (result.models.empty()) return fail(fmt::format("stream '{}': no model given", text));

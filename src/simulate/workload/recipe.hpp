@@ -37,12 +37,13 @@ struct Stream {
   std::vector<WeightedModel> models;
   LengthDistribution lengths;
   Arrivals arrivals;
+  std::string tenant;
 };
 
 Trace generate(const std::vector<Stream>& streams, Duration duration, std::uint64_t seed);
 
 // "class=interactive,lengths=sharegpt,rate=2.5,cv=1" or "class=batch,lengths=arxiv,count=40,every=30s,first=5s";
-// `model=a` (or a|b:2 for a weighted choice) overrides `models`.
+// `model=a` (or a|b:2 for a weighted choice) overrides `models`; `tenant=a` says whose it is.
 Result<Stream> parse_stream(std::string_view text, const std::vector<WeightedModel>& models);
 // "a,b:2" as a list of weighted models.
 Result<std::vector<WeightedModel>> parse_models(std::string_view text, char separator = ',');

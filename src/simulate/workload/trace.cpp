@@ -13,9 +13,9 @@
 namespace qlm::workload {
 namespace {
 
-enum Column : std::size_t { arrival, prompt, output, model, slo_class, column_count };
+enum Column : std::size_t { arrival, prompt, output, model, slo_class, tenant, column_count };
 constexpr std::array<std::string_view, column_count> column_names = {"arrival_s", "prompt_tokens", "output_tokens",
-                                                                     "model", "class"};
+                                                                     "model", "class", "tenant"};
 constexpr std::size_t absent = std::numeric_limits<std::size_t>::max();
 constexpr std::int64_t most_tokens = 100'000'000;
 constexpr double longest_s = 1e9;
@@ -108,6 +108,7 @@ Result<Trace> parse_trace(std::string_view csv) {
     }
     if (at[model] != absent) request.model = cells[at[model]];
     if (at[slo_class] != absent) request.slo_class = cells[at[slo_class]];
+    if (at[tenant] != absent) request.tenant = cells[at[tenant]];
     trace.push_back(std::move(request));
   }
   return trace;
@@ -125,11 +126,14 @@ Result<Trace> read_trace_file(const std::string& path) {
 
 std::string write_trace(const Trace& trace) {
   std::string out(trace_header);
-  out += '\n';
+  const bool tenants = std::ranges::any_of(trace, [](const TraceRequest& r) { return !r.tenant.empty(); });
+  out += tenants ? ",tenant\n" : "\n";
   for (const auto& r : trace) {
     const auto us = std::chrono::round<std::chrono::microseconds>(r.arrival).count();
-    fmt::format_to(std::back_inserter(out), "{}.{:06},{},{},{},{}\n", us / 1'000'000, us % 1'000'000, r.prompt.count,
+    fmt::format_to(std::back_inserter(out), "{}.{:06},{},{},{},{}", us / 1'000'000, us % 1'000'000, r.prompt.count,
                    r.output.count, r.model, r.slo_class);
+    if (tenants) out += "," + r.tenant;
+    out += '\n';
   }
   return out;
 }

@@ -18,6 +18,7 @@ struct TraceRequest {
   Tokens output{1};
   std::string model;  // empty: the reader's default
   std::string slo_class;
+  std::string tenant;
 
   bool operator==(const TraceRequest&) const = default;
 };
@@ -30,7 +31,8 @@ inline constexpr std::string_view trace_header = "arrival_s,prompt_tokens,output
 Result<Trace> parse_trace(std::string_view csv);
 Result<Trace> read_trace_file(const std::string& path);
 
-// Arrivals are written with six decimals, so reading back gives them to the microsecond.
+// Arrivals are written with six decimals, so reading back gives them to the microsecond. There is a column `tenant` where a
+// request has one.
 std::string write_trace(const Trace& trace);
 
 }  // namespace qlm::workload

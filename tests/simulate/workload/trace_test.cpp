@@ -13,17 +13,23 @@ std::string error_of(const std::string& csv) {
 }
 
 TEST(Trace, IsReadAsItWasWritten) {
-  const Trace trace = {{0s, Tokens{10}, Tokens{20}, "mistral-7b", "interactive"},
-                       {1234567us, Tokens{30000}, Tokens{1}, "", "batch"}};
+  const Trace trace = {{0s, Tokens{10}, Tokens{20}, "mistral-7b", "interactive", ""},
+                       {1234567us, Tokens{30000}, Tokens{1}, "", "batch", ""}};
   EXPECT_EQ(parse_trace(write_trace(trace)).value(), trace);
   EXPECT_EQ(write_trace({}), head);
   EXPECT_TRUE(parse_trace(head).value().empty());
 }
 
+TEST(Trace, HasAColumnOfTenantsWhereThereAreAny) {
+  const Trace trace = {{0s, Tokens{10}, Tokens{20}, "", "interactive", "search"}, {1s, Tokens{1}, Tokens{1}, "", "", ""}};
+  EXPECT_TRUE(write_trace(trace).starts_with("arrival_s,prompt_tokens,output_tokens,model,class,tenant\n"));
+  EXPECT_EQ(parse_trace(write_trace(trace)).value(), trace);
+}
+
 TEST(Trace, FindsColumnsByNameAndIgnoresFurtherOnes) {
   const auto trace = parse_trace("class,scheduled_s,output_tokens,prompt_tokens,arrival_s\r\nbatch,x,7,5,1.5\r\n").value();
   ASSERT_EQ(trace.size(), 1U);
-  EXPECT_EQ(trace[0], (TraceRequest{1500ms, Tokens{5}, Tokens{7}, "", "batch"}));
+  EXPECT_EQ(trace[0], (TraceRequest{1500ms, Tokens{5}, Tokens{7}, "", "batch", ""}));
 }
 
 TEST(Trace, KeepsDecimalsAsWritten) {

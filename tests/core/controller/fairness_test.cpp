@@ -1,0 +1,77 @@
+// Who loses where there is too little for all, between tenants.
+#include <gtest/gtest.h>
+
+#include "world.hpp"
+
+namespace qlm::testing {
+namespace {
+
+// A second of prefill for 1,000 tokens, and almost nothing else.
+constexpr StepTimeModel prefill_only{.kind = StepTimeModel::Kind::linear, .base_ms = 0.001, .per_prefill_token_ms = 1};
+
+struct Stream {
+  double weight = 1;
+  int each_second = 1;         // requests
+  std::int64_t prompt = 1000;  // of one
+};
+
+// Tokens that each of two had of an engine that does 1,000 a second, over `rounds` seconds.
+std::vector<double> served(const std::vector<Stream>& streams, int rounds) {
+  World w(configuration(Policy::qlm));
+  w.config->tenants.assign(streams.size(), {});
+  for (std::size_t t = 0; t < streams.size(); ++t) w.config->tenants[t].weight = streams[t].weight;
+  w.config->classes[0].max_wait = 10'000h;
+  w.join({.id = InstanceId{0}, .name = "gpu", .models = {ModelId{0}}, .slots = 1, .speed = prefill_only, .drops_queued = false});
+  std::vector<double> tokens(streams.size(), 0);
+  std::uint64_t next = 1;
+  const Instant end = w.now + std::chrono::seconds(rounds);
+  Instant until = w.now;
+  while (w.now < end) {
+    for (std::size_t t = 0; t < streams.size(); ++t) {
+      for (int k = 0; k < streams[t].each_second; ++k) {
+        w.feed(event::Arrived{{.id = RequestId{next++}, .model = ModelId{0}, .tenant = TenantId{static_cast<std::uint32_t>(t)},
+                               .slo = {.ttft = 30s}, .prompt = Tokens{streams[t].prompt}, .streaming = true}});
+      }
+    }
+    until += 1s;
+    while (w.now < until) {
+      const RequestId running{w.dispatched().back()};
+      const std::size_t tenant = w.controller.request(running, w.now)->tenant.index();
+      const Duration takes = std::chrono::milliseconds(streams[tenant].prompt);
+      w.advance(takes);
+      tokens[tenant] += static_cast<double>(streams[tenant].prompt);
+      w.feed(event::FirstToken{w.attempt(running)});
+      event::Ended ended;
+      ended.key = w.attempt(running);
+      ended.prompt = Tokens{streams[tenant].prompt};
+      ended.generated = Tokens{1};
+      w.feed(ended);
+      w.release(running);
+    }
+  }
+  return tokens;
+}
+
+TEST(Fairness, TenantsOfOneWeightHaveAlikePartsHoweverMuchTheyAsk) {
+  const auto tokens = served({{.each_second = 4}, {.each_second = 1}}, 1000);
+  EXPECT_NEAR(tokens[0] / (tokens[0] + tokens[1]), 0.5, 0.04);
+}
+
+TEST(Fairness, PartsFollowWeights) {
+  const auto tokens = served({{.weight = 1, .each_second = 2}, {.weight = 2, .each_second = 2}}, 1000);
+  EXPECT_NEAR(tokens[1] / (tokens[0] + tokens[1]), 2.0 / 3, 0.04);
+}
+
+TEST(Fairness, WhoAsksForLessThanItsPartLosesNothingAndTheRestIsTheOthers) {
+  const auto tokens = served({{.each_second = 5}, {.each_second = 1, .prompt = 300}}, 1000);
+  EXPECT_NEAR(tokens[1], 300'000, 15'000);
+  EXPECT_GT(tokens[0], 600'000);
+}
+
+TEST(Fairness, PartsAreTokensThoughOneAsksForLongRequestsAndTheOtherForShortOnes) {
+  const auto tokens = served({{.each_second = 1, .prompt = 2000}, {.each_second = 20, .prompt = 100}}, 1000);
+  EXPECT_NEAR(tokens[0] / (tokens[0] + tokens[1]), 0.5, 0.05) << "by work a request alone the short ones would have it all";
+}
+
+}  // namespace
+}  // namespace qlm::testing
