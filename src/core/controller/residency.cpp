@@ -16,9 +16,7 @@ constexpr Duration plan_stale = 10s;       // a plan so old is not followed any 
 constexpr Duration answer_patience = 30s;  // for a plan
 constexpr Duration after_failure = 10s;    // before a swap that failed is tried again
 constexpr double evicted_share = 0.1;      // of the slots: the rest of a drain that is evicted instead
-constexpr double overload = 0.03;          // of recent arrivals that become late: from there on plans are followed
-constexpr double overload_over = 0.003;    // below it the rule serves again
-constexpr double light_load = 0.9;         // of what the instances can do, set-ups not counted
+constexpr double overload = 0.003;         // of recent arrivals that become late: from there on plans are followed
 constexpr Duration remembered = 300s;      // of arrivals, to tell that
 constexpr Duration stream_window = 300s;   // of arrivals, to foretell those to come
 constexpr int cells_a_group = 48;
@@ -308,24 +306,6 @@ std::optional<ModelId> Controller::State::planned_next(const InstanceRecord& i) 
   return std::nullopt;
 }
 
-// What arrived lately, over what the instances that take turns can do of it.
-double Controller::State::offered_load() const {
-  std::vector<double> speed(models.size(), 0.0);  // mean of those that hold it
-  for (const InstanceRecord& i : instances) {
-    if (!i.present) continue;
-    for (const ResidentSummary& r : residents(i)) speed[r.model.index()] += r.per_second / static_cast<double>(models[r.model.index()].homes.size());
-  }
-  double work = 0;
-  for (std::size_t k = 0; k < models.size(); ++k) {
-    const ModelRecord& m = models[k];
-    if (!(speed[k] > 0) || m.demand.window <= 0) continue;
-    double arrivals = 0;
-    for (const ModelQueue::Group& group : m.queue.groups()) arrivals += group.arrivals;
-    work += arrivals / m.demand.window / speed[k];
-  }
-  return work / holders;
-}
-
 // By model, who waits and who serves it.
 std::vector<swap_rule::Demand> Controller::State::demand() {
   const bool by_due = traits(configuration->policy).swaps_for_on_time;
@@ -362,10 +342,7 @@ bool Controller::State::follows_plan() {
   planning.arrived = planning.arrived * fade + static_cast<double>(totals.arrived - planning.arrived_before);
   planning.late = planning.late * fade + static_cast<double>(std::exchange(planning.late_now, 0));
   planning.arrived_before = totals.arrived;
-  // Where there is room to spare, what a plan itself makes late must not keep it in force.
-  const double over = offered_load() < light_load ? overload : overload_over;
-  if (planning.late > overload * planning.arrived) planning.overloaded = true;
-  if (planning.late < over * planning.arrived) planning.overloaded = false;
+  planning.overloaded = planning.late > overload * planning.arrived;
   if (policy.plans_always ? totals.queued > 0 : planning.overloaded) ask_for_plan();
   return plan_in_force();
 }

@@ -395,7 +395,6 @@ struct Controller::State {
   std::vector<swap_rule::Demand> demand();
   bool follows_plan();
   void ask_for_plan();
-  double offered_load() const;
   std::optional<ModelId> planned_next(const InstanceRecord& i) const;
   bool plan_in_force() const;
 

@@ -34,6 +34,9 @@ visits::Instance instance_of(const InstanceSummary& from, std::size_t models) {
 
 Plan plan_fleet(const Snapshot& snapshot, const Plan& in_force, const PlanningBudget& budget) {
   if (traits(snapshot.policy).plans_always) return paper::planned(snapshot, {budget.seed, budget.positions}, budget.delta);
+  // Deadlines of groups, where they can all be kept, are a better guide than the value of a rollout, which does not tell a
+  // plan that keeps all from one that keeps nearly all.
+  if (const auto keeps_all = paper::solution(snapshot, {budget.seed, budget.positions})) return *keeps_all;
   visits::Problem problem{.models = snapshot.models};
   for (const GroupSummary& g : snapshot.groups) problem.waiting.push_back({g.model, g.due, static_cast<double>(g.requests), g.value});
   for (const StreamSummary& s : snapshot.streams) problem.streams.push_back({s.model, s.per_second, s.slack, s.value});

@@ -1,5 +1,6 @@
-// From the controller's snapshot to the plan that it carries out: which model each instance serves, and until when
-// (visits.hpp; under the paper's policies paper_plan.hpp). Run beside the controller by whoever feeds it: the gateway on another thread, the simulator in place.
+// From the controller's snapshot to the plan that it carries out: which model each instance serves, and until when. Under
+// the paper's policies that is paper_plan.hpp's; under `qlm` too where it keeps every deadline, and else visits.hpp's. Run
+// beside the controller by whoever feeds it: the gateway on another thread, the simulator in place.
 #pragma once
 
 #include <cstdint>

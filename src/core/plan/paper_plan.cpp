@@ -44,11 +44,11 @@ Problem problem_of(const Snapshot& snapshot) {
   return problem;
 }
 
-qlm::Plan planned(const Snapshot& snapshot, planner::SearchBudget budget, double delta) {
-  const Problem problem = problem_of(snapshot);
-  const Options options{.edf_when_infeasible = false, .search = budget, .delta = delta};
-  const Plan best = snapshot.policy == Policy::qlm_sp ? sp_plan(problem, options) : lp_plan(problem, options);
-  const auto table = timetable(problem, best.queues, options.deviations);
+namespace {
+
+// Parts of one model that stand in a row are one visit.
+qlm::Plan visits_of(const Snapshot& snapshot, const Problem& problem, const Plan& best, double deviations) {
+  const auto table = timetable(problem, best.queues, deviations);
   qlm::Plan plan{.version = PlanVersion{snapshot.version.value}, .made_from = snapshot.version, .instances = {}};
   std::size_t k = 0;
   for (const InstanceSummary& i : snapshot.instances) {
@@ -62,6 +62,22 @@ qlm::Plan planned(const Snapshot& snapshot, planner::SearchBudget budget, double
     ++k;
   }
   return plan;
+}
+
+}  // namespace
+
+qlm::Plan planned(const Snapshot& snapshot, planner::SearchBudget budget, double delta) {
+  const Problem problem = problem_of(snapshot);
+  const Options options{.edf_when_infeasible = false, .search = budget, .delta = delta};
+  return visits_of(snapshot, problem, snapshot.policy == Policy::qlm_sp ? sp_plan(problem, options) : lp_plan(problem, options), options.deviations);
+}
+
+std::optional<qlm::Plan> solution(const Snapshot& snapshot, planner::SearchBudget budget) {
+  const Problem problem = problem_of(snapshot);
+  const Options options{.edf_when_infeasible = false, .search = budget};
+  const Plan best = lp_plan(problem, options);
+  if (best.broken > 0) return std::nullopt;
+  return visits_of(snapshot, problem, best, options.deviations);
 }
 
 }  // namespace qlm::paper
