@@ -153,8 +153,8 @@ std::string FrontDoor::why_it_waits(const RequestView& view, const Standing& sta
     for (const auto& [of_class, count] : by_class) {
       classes += fmt::format("{}{} {}", classes.empty() ? "" : ", ", count, registry_.service_class(of_class).name);
     }
-    why = fmt::format("{} request{} before it ({}): {}", ahead, ahead == 1 ? " is" : "s are", classes,
-                      order_reason(host_.controller().policy()));
+    why = fmt::format("{} request{} before it ({})", ahead, ahead == 1 ? " is" : "s are", classes);
+    if (standing.phase == QueuePhase::kept) why += fmt::format(": {}", order_reason(host_.controller().policy()));
   }
   switch (standing.phase) {
     case QueuePhase::kept: break;

@@ -35,6 +35,7 @@ InstancePicture Controller::State::picture_of(const InstanceRecord& i, Tokens kv
     if (made.next == wanted) made.binding = Binding::swapping;
     else if (made.next || std::ranges::find(made.serves, *wanted) == made.serves.end()) made.binding = Binding::absent;
   }
+  if (!plan_in_force()) return made;
   const auto of = std::ranges::find(planning.in_force.instances, i.description.id, &Plan::Visits::instance);
   if (of != planning.in_force.instances.end()) made.visits = of->visits;
   return made;
@@ -72,7 +73,7 @@ ModelPicture Controller::State::picture_of(ModelId id) const {
 Picture Controller::picture() const {
   const State& s = *state_;
   Picture made{.at = s.now, .policy = s.configuration->policy, .overloaded = s.planning.overloaded, .plan_age = {}, .models = {}, .instances = {}};
-  if (!s.planning.in_force.instances.empty()) made.plan_age = s.now - s.planning.made;
+  if (s.plan_in_force() && !s.planning.in_force.instances.empty()) made.plan_age = s.now - s.planning.made;
   for (std::uint32_t m = 0; m < s.models.size(); ++m) {
     if (!s.models[m].queue.empty()) made.models.push_back(s.picture_of(ModelId{m}));
   }

@@ -35,7 +35,7 @@ void Controller::State::keep_shares(ModelId id, Duration elapsed) {
     party.waits = waiting;
     // Lent when idle: nothing is owed for that time. What was taken beyond the share is forgotten within a minute.
     const double most = share * s.tokens;
-    party.owed = std::clamp(party.owed < 0 ? party.owed * fade : party.owed, -most, waiting ? std::max(most, party.needs) : 0.0);
+    party.owed = std::clamp(party.owed < 0 ? party.owed * fade : party.owed, -most, waiting ? std::max(most, party.cost) : 0.0);
     party.needs = 0;
   };
   for (std::size_t c = 0; c < classes.size(); ++c) look(s.of_class[c], classes[c].min_share, waits[c]);
@@ -65,8 +65,8 @@ OrderForest::Index Controller::State::owed(ModelId id) {
     }
     if (became_late(id, node)) continue;
     const auto cost = static_cast<double>(requests[forest.payload(node)].cost.count);
-    if (most->owed > cost) return node;
-    most->needs = cost;  // so that nobody is looked for until there is enough for it
+    if (most->owed >= cost) return node;
+    most->needs = most->cost = cost;  // so that nobody is looked for until there is enough for it
   }
 }
 

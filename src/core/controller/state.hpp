@@ -112,6 +112,7 @@ struct ModelRecord {
       double share = 0;
       double owed = 0;                // tokens
       double needs = 0;               // the cost of its first, where that was more than is owed
+      double cost = 0;                // of its first, as last seen: so much may be owed however slow the model is
       bool waits = false;             // as of the last look
     };
     std::vector<Party> of_class;

@@ -117,7 +117,7 @@ const Key class_keys[] = {
     {"e2e", Kind::duration, "", "SLO: arrival to last byte", into<&Class::e2e>},
     {"objective", Kind::share, "99%", "the part of requests that must meet the SLO; not acted on yet", into<&Class::objective>},
     {"value", Kind::number, "1", "worth of one request on time", into<&Class::value>},
-    {"min_share", Kind::share, "0%", "of a model's token rate over a minute while others go before it, lent when idle; fcfs and edf pass nobody over and need none", into<&Class::min_share>},
+    {"min_share", Kind::share, "0%", "of a model's token rate over a minute while others go before it, lent when idle; not under fcfs, edf, qlm-lp and qlm-sp, which pass nobody over, and under sjf only for those it finds late", into<&Class::min_share>},
     {"max_wait", Kind::duration, "", "longest wait in the queue, 10 min where none is stated; later the request is answered with 504", into<&Class::max_wait>},
     choice("when_late", "serve",
      "a request that cannot meet its ttft or e2e any more: serve it after the others, reject it, or downgrade it; by tpot alone none is late",

@@ -18,13 +18,17 @@ std::shared_ptr<ControllerConfiguration> two_classes(Policy policy, double min_s
   return c;
 }
 
-// One after the other on one slot, a second each; how many of `service_class` there were.
-int served_of(World& w, int rounds, std::uint32_t service_class) {
+// One after the other on one slot; how many of `service_class` there were.
+int served_of(World& w, int rounds, std::uint32_t service_class, int seconds_each = 1) {
   int found = 0;
   for (int k = 0; k < rounds; ++k) {
     const RequestId id{w.dispatched().back()};
     found += w.controller.request(id, w.now)->service_class == ClassId{service_class} ? 1 : 0;
-    w.advance(1s);
+    w.first_token(id);
+    for (int second = 0; second < seconds_each; ++second) {
+      w.advance(1s);
+      w.feed(event::Tick{});
+    }
     w.complete(id);
   }
   return found;
@@ -41,6 +45,18 @@ TEST(Shares, AClassHasItsMinimumThoughOthersGoFirst) {
     served_of(w, 10, cheap);
     EXPECT_NEAR(served_of(w, 100, cheap), 100 * share, 1);
   }
+}
+
+TEST(Shares, ASlowModelDoesNotForgetWhatItOwes) {
+  World w(two_classes(Policy::priority, 0.05));
+  w.join(1);
+  for (int k = 0; k < 20; ++k) w.arrive({.service_class = cheap});
+  for (int k = 0; k < 200; ++k) w.arrive({.service_class = dear});
+  served_of(w, 1, dear);
+  // Fifteen requests a minute, of which a twentieth is less than one.
+  const int found = served_of(w, 100, cheap, 4);
+  EXPECT_GE(found, 4);
+  EXPECT_LE(found, 6);
 }
 
 TEST(Shares, AreOfTokensNotOfRequests) {
