@@ -202,8 +202,10 @@ void Controller::State::saw_tokens(LedgerEntry& entry, Tokens so_far, bool ended
   }
   if (fresh.count > 0 || ended) {
     if (i) i->scale.generated(now, fresh);
-    if (configuration->has(Component::length_model)) lengths.observe(key, entry.kept + entry.seen, entry.kept + so_far, ended);
-    delivered.observe({key.model, key.prompt, std::nullopt}, entry.kept + entry.seen, entry.kept + so_far, ended);
+    if (configuration->has(Component::length_model)) {
+      lengths.observe(key, entry.kept + entry.seen, entry.kept + so_far, ended);
+      delivered.observe({key.model, key.prompt, std::nullopt}, entry.kept + entry.seen, entry.kept + so_far, ended);
+    }
     const auto from = static_cast<double>(so_far.count);
     const Duration until_now = work_of(m, entry.prompt, from);
     const Duration before = began ? work_of(m, entry.prompt, static_cast<double>(entry.seen.count)) : Duration{};
