@@ -10,7 +10,7 @@
 
 namespace qlm {
 
-template <class T>
+template <class T, std::uint32_t chunk_size = 1024>
 class Slab {
  public:
   using Index = std::uint32_t;
@@ -41,7 +41,6 @@ class Slab {
   Index end() const { return used_; }  // every index ever acquired is below; released ones hold a stale record
 
  private:
-  static constexpr Index chunk_size = 1024;
   using Chunk = std::array<T, chunk_size>;
   std::vector<std::unique_ptr<Chunk>> chunks_;
   std::vector<Index> free_;

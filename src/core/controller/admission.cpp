@@ -112,15 +112,17 @@ void Controller::State::admit(const RequestDescription& description, Instant arr
   queue_changed(model(r.model));  // known from here on, and its pace up to now
   const bool restored = token.has_value();
 
+  Foretold foretold;
   if (!restored) {
-    std::optional<WaitEstimate> wait = any_room(r.model) ? std::nullopt : estimate_new(r, arrived);
+    if (!any_room(r.model)) foretold = foretell(r, arrived);
+    std::optional<WaitEstimate>& wait = foretold.told;
     const ServiceClass& asked = configuration->classes[r.service_class.index()];
     if (asked.when_late == WhenLate::downgrade && wait && asked.downgrade_to.index() < configuration->classes.size()) {
       const Duration allowed = std::min(r.slo.ttft.value_or(Duration::max()), r.slo.e2e.value_or(Duration::max()));
       if (wait->bound > allowed) {
         r.service_class = asked.downgrade_to;
         r.slo = configuration->classes[r.service_class.index()].slo;
-        wait = estimate_new(r, arrived);
+        foretold = foretell(r, arrived);
       }
     }
     if (const auto no = refusal(r, wait)) {
@@ -133,7 +135,6 @@ void Controller::State::admit(const RequestDescription& description, Instant arr
 
   const Index index = requests.acquire();
   RequestRecord& record_of = requests[index];
-  record_of = RequestRecord{};
   record_of.request = r;
   record_of.live = true;
   record_of.sequence = ++sequence;
@@ -163,7 +164,7 @@ void Controller::State::admit(const RequestDescription& description, Instant arr
     emit(action::Persist{r.id});
     return;
   }
-  enqueue(index);
+  enqueue(index, foretold);
   serve(r.model);
 }
 
@@ -248,7 +249,7 @@ GroupKey Controller::State::priced(const RequestRecord& r, ModelRecord& m) {
 }
 
 // A persisting, dispatched or new request stands in its model's queue from here on.
-void Controller::State::enqueue(Index index) {
+void Controller::State::enqueue(Index index, const Foretold& foretold) {
   RequestRecord& r = requests[index];
   ModelRecord& m = model(r.request.model);
   const bool first_time = r.attempt == no_attempt;
@@ -270,10 +271,13 @@ void Controller::State::enqueue(Index index) {
   queue_changed(m);
   expiries.set(index, r.expires);
   if (first_time) {
-    const OrderForest::Ahead ahead = m.queue.ahead(forest, r.place, r.node);
-    // What it was let in by is what it is told: itself it does not count yet.
-    const auto wait = runs_at_once ? std::nullopt : tell(r, ahead);
-    if (m.queue.phase(forest, r.place, r.node) == ModelQueue::Phase::kept) {
+    const ModelQueue::Phase phase = m.queue.phase(forest, r.place, r.node);
+    // What it was let in by is what it is told: itself it does not count yet. (Of a model that takes turns, somebody who waits
+    // may be news.)
+    const bool same = foretold.order == forest.bound(r.node) && foretold.phase == phase && !planned(r.request.model);
+    const OrderForest::Ahead ahead = same ? foretold.ahead : m.queue.ahead(forest, phase, forest.bound(r.node));
+    const auto wait = runs_at_once ? std::nullopt : tell(r, ahead, same ? &foretold : nullptr);
+    if (phase == ModelQueue::Phase::kept) {
       m.overtaking.came(now, overtaking_key(r, forest.key(r.node)), static_cast<double>(r.work) / work_unit);
     }
     record({.decision = Decision::admitted, .request = r.request.id, .count = ahead.count, .wait = wait, .output = r.cost - r.request.prompt});
@@ -287,7 +291,7 @@ void Controller::State::dequeue(Index index) {
     ModelQueue& queue = model(r.request.model).queue;
     const auto passed_over = bypass_max + yield_max + static_cast<std::int64_t>(rests.size());  // at most, by instances with room
     OrderForest::Index& owed_one = model(r.request.model).shares.first;
-    if (r.node == owed_one || queue.ahead(forest, r.place, r.node).count <= passed_over) look_again(r.request.model);
+    if (r.node == owed_one || queue.near_front(forest, r.place, r.node, passed_over)) look_again(r.request.model);
     if (r.node == owed_one) owed_one = OrderForest::none;
     if (std::exchange(r.within_part, false)) model(r.request.model).demand.tenants[r.request.tenant.index()].waiting -= r.work;
     queue.erase(forest, r.place, r.node, r.request.prompt);

@@ -126,18 +126,19 @@ std::optional<WaitExpectation> Controller::State::expectation(ModelId id, std::i
   return WaitExpectation{.expected = duration_from_seconds(expected), .apart = one_more};
 }
 
-std::optional<WaitEstimate> Controller::State::estimate_new(const RequestDescription& asked, Instant arrived) const {
-  if (asked.model.index() >= models.size()) return std::nullopt;
+Foretold Controller::State::foretell(const RequestDescription& asked, Instant arrived) const {
+  if (asked.model.index() >= models.size()) return {};
   const ModelRecord& m = models[asked.model.index()];
   RequestRecord r;
   r.request = asked;
   r.arrived = arrived;
   set_times(r);
-  const std::int64_t key = order_key(r);
-  const auto ahead = m.queue.ahead_of_new(forest, group_key(r), {key, sequence + 1});
-  const auto wait = expectation(asked.model, ahead.work, overtaking_key(r, key));
-  if (!wait) return std::nullopt;
-  return m.calibration.bound(asked.service_class, *wait);
+  Foretold found{.order = {order_key(r), sequence + 1}};
+  found.phase = m.queue.phase_of_new(group_key(r), found.order);
+  found.ahead = m.queue.ahead(forest, found.phase, found.order);
+  found.wait = expectation(asked.model, found.ahead.work, overtaking_key(r, found.order.key));
+  if (found.wait) found.told = m.calibration.bound(asked.service_class, *found.wait);
+  return found;
 }
 
 std::optional<WaitEstimate> Controller::State::estimate_last(ModelId id) const {
@@ -158,11 +159,11 @@ std::optional<WaitEstimate> Controller::State::wait_of(const RequestRecord& r) c
   return m.calibration.bound(r.request.service_class, *wait);
 }
 
-std::optional<WaitEstimate> Controller::State::tell(RequestRecord& r, const OrderForest::Ahead& ahead) {
+std::optional<WaitEstimate> Controller::State::tell(RequestRecord& r, const OrderForest::Ahead& ahead, const Foretold* same) {
   const ModelRecord& m = models[r.request.model.index()];
   // One that the load leaves no room for waits until the load is less: nobody knows when.
   if (m.queue.phase(forest, r.place, r.node) != ModelQueue::Phase::kept) return std::nullopt;
-  const auto wait = expectation(r.request.model, ahead.work, overtaking_key(r, forest.key(r.node)));
+  const auto wait = same ? same->wait : expectation(r.request.model, ahead.work, overtaking_key(r, forest.key(r.node)));
   if (!wait) return std::nullopt;
   const WaitEstimate told = m.calibration.bound(r.request.service_class, *wait);
   r.told = {.wait = *wait, .bound = told.bound, .at = now};

@@ -20,25 +20,31 @@ ModelQueue::Index ModelQueue::insert(OrderForest& forest, Place place, std::int6
   const Index node = forest.insert(group.tree, key, sequence, cost, payload);
   group.prompts += prompt;
   const bool kept = !(forest.bound(node) < group.cut);
+  if (!kept) group.given_up += {1, cost};
   if (kept && (group.head == OrderForest::none || forest.before(node, group.head))) group.head = node;
   return node;
 }
 
 void ModelQueue::erase(OrderForest& forest, Place place, Index node, Tokens prompt) {
+  take_out(forest, place, node, prompt);
+}
+
+OrderForest::Cost ModelQueue::take_out(OrderForest& forest, Place place, Index node, Tokens prompt) {
   --count_;
-  cost_ -= forest.own_cost(node);
   Group& group = groups_[place.group];
-  if (place.late) return forest.erase(group.late, node);
-  group.prompts -= prompt;
-  if (group.head == node) group.head = forest.next(node);
-  forest.erase(group.tree, node);
+  const bool given_up = !place.late && forest.bound(node) < group.cut;
+  if (group.head == node) group.head = forest.next(group.tree, node);
+  if (!place.late) group.prompts -= prompt;
+  const OrderForest::Cost cost = forest.erase(place.late ? group.late : group.tree, node);
+  if (given_up) group.given_up -= {1, cost};
+  cost_ -= cost;
+  return cost;
 }
 
 ModelQueue::Index ModelQueue::make_late(OrderForest& forest, GroupIndex at, Index node, Tokens prompt) {
   const OrderForest::Bound order = forest.bound(node);
-  const OrderForest::Cost cost = forest.own_cost(node);
   const Index payload = forest.payload(node);
-  erase(forest, {at, false}, node, prompt);
+  const OrderForest::Cost cost = take_out(forest, {at, false}, node, prompt);
   return insert(forest, {at, true}, order.key, order.sequence, cost, prompt, payload);
 }
 
@@ -46,12 +52,13 @@ void ModelQueue::set_cut(const OrderForest& forest, GroupIndex at, OrderForest::
   Group& group = groups_[at];
   if (group.cut == cut) return;
   group.cut = cut;
+  group.given_up = forest.before(group.tree, cut);
   group.head = forest.at_or_after(group.tree, cut);
 }
 
-std::int64_t ModelQueue::given_up(const OrderForest& forest) const {
+std::int64_t ModelQueue::given_up() const {
   std::int64_t all = 0;
-  for (const Group& group : groups_) all += forest.before(group.tree, group.cut).count + forest.count(group.late);
+  for (const Group& group : groups_) all += group.given_up.count + group.late.sum.count;
   return all;
 }
 
@@ -117,9 +124,13 @@ OrderForest::Ahead ModelQueue::ahead(const OrderForest& forest, Place place, Ind
   return ahead(forest, phase(forest, place, node), forest.bound(node));
 }
 
-OrderForest::Ahead ModelQueue::ahead_of_new(const OrderForest& forest, GroupKey key, OrderForest::Bound order) const {
+bool ModelQueue::near_front(const OrderForest& forest, Place place, Index node, std::int64_t most) const {
+  return node == first(forest) || ahead(forest, place, node).count <= most;
+}
+
+ModelQueue::Phase ModelQueue::phase_of_new(GroupKey key, OrderForest::Bound order) const {
   const auto group = std::ranges::find(groups_, key, &Group::key);
-  return ahead(forest, group != groups_.end() && order < group->cut ? Phase::given_up : Phase::kept, order);
+  return group != groups_.end() && order < group->cut ? Phase::given_up : Phase::kept;
 }
 
 OrderForest::Ahead ModelQueue::ahead(const OrderForest& forest, Phase phase, OrderForest::Bound order) const {
@@ -135,13 +146,12 @@ std::array<OrderForest::Ahead, 3> ModelQueue::ahead_in(const OrderForest& forest
                                                        OrderForest::Bound order) const {
   std::array<OrderForest::Ahead, 3> parts;
   auto& [kept, given_up, late] = parts;
-  const OrderForest::Ahead before_cut = forest.before(group.tree, group.cut);
   if (phase == Phase::kept) {
-    if (group.cut < order) (kept += forest.before(group.tree, order)) -= before_cut;
+    if (group.cut < order) (kept = forest.before(group.tree, order)) -= group.given_up;
     return parts;
   }
-  (kept += {forest.count(group.tree), forest.cost(group.tree)}) -= before_cut;
-  given_up = phase == Phase::given_up && order < group.cut ? forest.before(group.tree, order) : before_cut;
+  (kept = group.tree.sum) -= group.given_up;
+  given_up = phase == Phase::given_up && order < group.cut ? forest.before(group.tree, order) : group.given_up;
   if (phase == Phase::late) late = forest.before(group.late, order);
   return parts;
 }

@@ -37,6 +37,7 @@ class ModelQueue {
     GroupKey key;
     OrderForest::Tree tree, late;
     OrderForest::Bound cut;             // nodes of `tree` before it are given up
+    OrderForest::Ahead given_up;        // those
     Index head = OrderForest::none;     // the first of `tree` at or after the cut
     Tokens prompts{0};                  // of what `tree` holds
     double arrivals = 0, arrived_prompts = 0;  // lately: forgotten slowly, by whoever selects
@@ -59,7 +60,7 @@ class ModelQueue {
   Tokens tokens() const { return cost_.tokens; }
   std::int64_t work() const { return cost_.work; }
   bool empty() const { return count_ == 0; }
-  std::int64_t given_up(const OrderForest& forest) const;  // before their cuts, or late
+  std::int64_t given_up() const;  // before their cuts, or late
 
   using Phase = QueuePhase;
   Phase phase(const OrderForest& forest, Place place, Index node) const;
@@ -70,13 +71,15 @@ class ModelQueue {
   OrderForest::Ahead ahead(const OrderForest& forest, Place place, Index node) const;
   // Of one group, what stands before a place of that phase and order: the parts kept, given up, late.
   std::array<OrderForest::Ahead, 3> ahead_in(const OrderForest& forest, const Group& group, Phase phase, OrderForest::Bound order) const;
-  // The same for one that would come now, of that group, with that place in the order.
-  OrderForest::Ahead ahead_of_new(const OrderForest& forest, GroupKey key, OrderForest::Bound order) const;
+  bool near_front(const OrderForest& forest, Place place, Index node, std::int64_t most) const;  // at most so many are ahead
+  // Of one that would come now, of that group, with that place in the order; and what stands before such a place.
+  Phase phase_of_new(GroupKey key, OrderForest::Bound order) const;
+  OrderForest::Ahead ahead(const OrderForest& forest, Phase phase, OrderForest::Bound order) const;
 
  private:
+  OrderForest::Cost take_out(OrderForest& forest, Place place, Index node, Tokens prompt);
   // The first node of that phase whose place is not before `from`; of all groups or those of one class.
   Index first_in(const OrderForest& forest, Phase phase, OrderForest::Bound from, std::optional<ClassId> of_class = std::nullopt) const;
-  OrderForest::Ahead ahead(const OrderForest& forest, Phase phase, OrderForest::Bound order) const;
 
   std::vector<Group> groups_;
   std::int64_t count_ = 0;

@@ -75,7 +75,7 @@ void Controller::State::set_prices(ModelId id, Duration elapsed) {
     const double value = configuration->classes[of_class].value;
     work_of_class[of_class] += work * group.arrivals;
     tokens_of_class[of_class] += (static_cast<double>(prompt.count) + output) * group.arrivals;
-    const std::int64_t kept = forest.count(group.tree) - forest.before(group.tree, group.cut).count;
+    const std::int64_t kept = forest.count(group.tree) - group.given_up.count;
     backlog += work * static_cast<double>(kept);
     offers.push_back({.density = value / work,
                       .work = work,

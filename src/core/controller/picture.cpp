@@ -48,7 +48,7 @@ ModelPicture Controller::State::picture_of(ModelId id) const {
   for (const ModelQueue::Group& group : m.queue.groups()) {
     const std::int64_t in_order = forest.count(group.tree), late = forest.count(group.late);
     if (in_order + late == 0) continue;
-    const std::int64_t given_up = forest.before(group.tree, group.cut).count;
+    const std::int64_t given_up = group.given_up.count;
     GroupPicture g{.service_class = group.key.service_class,
                    .prompts_from = prompts_from(group.key.size_bucket),
                    .priced_out = group.key.priced_out,

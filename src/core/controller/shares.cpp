@@ -26,7 +26,7 @@ void Controller::State::keep_shares(ModelId id, Duration elapsed) {
   for (const ModelQueue::Group& group : m.queue.groups()) {
     if (forest.count(group.tree) + forest.count(group.late) > 0) waits[group.key.service_class.index()] = true;
   }
-  const bool passing_over = configuration->policy == Policy::priority ? !m.queue.empty() : m.queue.given_up(forest) > 0;
+  const bool passing_over = configuration->policy == Policy::priority ? !m.queue.empty() : m.queue.given_up() > 0;
   if (s.passing_over && !passing_over) look_again(id);
   s.passing_over = passing_over;
   s.tokens *= fade;

@@ -73,6 +73,15 @@ struct RequestRecord {
   FencingToken token{};
 };
 
+// Of a request that is queued nowhere yet, were it queued now.
+struct Foretold {
+  OrderForest::Bound order{};         // the default: nothing is known
+  ModelQueue::Phase phase{};
+  OrderForest::Ahead ahead;
+  std::optional<WaitExpectation> wait;
+  std::optional<WaitEstimate> told;
+};
+
 // Work is counted in mean requests: what a prompt of typical length and a model's mean output take of a full engine, in
 // fixed point, so that sums over the queue stay exact.
 inline constexpr std::int64_t work_unit = 1 << 20;
@@ -295,7 +304,7 @@ struct Controller::State {
   void on(const event::DrainRequested& e);
   void admit(const RequestDescription& description, Instant arrived, std::optional<FencingToken> token);
   std::optional<action::Reject> refusal(const RequestDescription& r, std::optional<WaitEstimate> wait);
-  void enqueue(Index index);
+  void enqueue(Index index, const Foretold& foretold = {});
   void dequeue(Index index);
   void forget(Index index);
   void reject(Index index, Outcome outcome, Reason reason, Decision decision, Lost lost = {});
@@ -347,10 +356,10 @@ struct Controller::State {
   std::int64_t overtaking_key(const RequestRecord& r, std::int64_t order_key) const;
   std::optional<WaitExpectation> expectation(ModelId id, std::int64_t work_ahead, std::int64_t key) const;
   void describe_work(RequestRecord& r) const;
-  std::optional<WaitEstimate> estimate_new(const RequestDescription& r, Instant arrived) const;  // queued nowhere yet
+  Foretold foretell(const RequestDescription& r, Instant arrived) const;
   std::optional<WaitEstimate> estimate_last(ModelId id) const;  // behind all that wait now
   std::optional<WaitEstimate> wait_of(const RequestRecord& r) const;
-  std::optional<WaitEstimate> tell(RequestRecord& r, const OrderForest::Ahead& ahead);
+  std::optional<WaitEstimate> tell(RequestRecord& r, const OrderForest::Ahead& ahead, const Foretold* same);
   void score(const RequestRecord& r, WaitCalibration::End end);
   void queue_changed(ModelRecord& m);
   void saw_tokens(LedgerEntry& entry, Tokens so_far, bool ended);

@@ -1,8 +1,9 @@
-// Deadlines by handle: a binary heap that knows where each handle stands, so that moving or dropping one is O(log n).
+// Deadlines by handle: a heap of four children each, half as deep as one of two, that knows where each handle stands, so that
+// moving or dropping one is O(log n).
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
-#include <utility>
 #include <vector>
 
 #include "base/time.hpp"
@@ -57,28 +58,31 @@ class TimerHeap {
     }
   };
 
-  void swap(std::uint32_t a, std::uint32_t b) {
-    std::swap(heap_[a], heap_[b]);
-    place_[heap_[a].handle] = a;
-    place_[heap_[b].handle] = b;
+  static constexpr std::uint32_t children = 4;
+
+  void place(std::uint32_t at, Entry entry) {
+    heap_[at] = entry;
+    place_[entry.handle] = at;
   }
   std::uint32_t sift_up(std::uint32_t at) {
-    while (at > 0 && heap_[at] < heap_[(at - 1) / 2]) {
-      swap(at, (at - 1) / 2);
-      at = (at - 1) / 2;
-    }
+    const Entry entry = heap_[at];
+    for (; at > 0 && entry < heap_[(at - 1) / children]; at = (at - 1) / children) place(at, heap_[(at - 1) / children]);
+    place(at, entry);
     return at;
   }
   void sift_down(std::uint32_t at) {
+    const Entry entry = heap_[at];
     for (;;) {
+      const std::uint32_t first = at * children + 1, end = std::min(first + children, static_cast<std::uint32_t>(heap_.size()));
       std::uint32_t least = at;
-      for (std::uint32_t child = 2 * at + 1; child <= 2 * at + 2 && child < heap_.size(); ++child) {
-        if (heap_[child] < heap_[least]) least = child;
+      for (std::uint32_t child = first; child < end; ++child) {
+        if (heap_[child] < (least == at ? entry : heap_[least])) least = child;
       }
-      if (least == at) return;
-      swap(at, least);
+      if (least == at) break;
+      place(at, heap_[least]);
       at = least;
     }
+    place(at, entry);
   }
 
   std::vector<Entry> heap_;

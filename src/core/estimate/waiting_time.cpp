@@ -83,8 +83,10 @@ void Overtaking::pass(Instant now) {
   for (Memory& m : memories_) {
     const double kept = power(m.kept_a_second, passed);
     m.time = time_after(m.time, m.kept_a_second, kept);
-    for (double& w : m.work) w *= kept;
-    for (double& k : m.keys) k *= kept;
+    for (std::size_t b = first_; b < end_; ++b) {
+      m.work[b] *= kept;
+      m.keys[b] *= kept;
+    }
   }
 }
 
@@ -92,6 +94,8 @@ void Overtaking::came(Instant now, std::int64_t key, double work) {
   if (kind_ == Kind::nobody) return;
   pass(now);
   const std::size_t bin = bin_of(key);
+  first_ = std::min(first_, bin);
+  end_ = std::max(end_, bin + 1);
   for (Memory& m : memories_) {
     m.work[bin] += work;
     m.keys[bin] += work * static_cast<double>(key);
@@ -116,16 +120,16 @@ double Overtaking::seconds_until(Instant now, double ahead, std::int64_t key, do
 
 double Overtaking::seconds_until(const Memory& m, double kept, double time, double ahead, double own, double rate) const {
   double taken = 0;  // of the rate, by those that overtake for ever
-  std::size_t last = 0;
-  for (std::size_t b = 0; b < bins; ++b) {
+  std::size_t end = first_;
+  for (std::size_t b = first_; b < end_; ++b) {
     if (m.work[b] <= 0 || m.keys[b] / m.work[b] >= own) continue;
     taken += m.work[b] * kept / time;
-    last = b;
+    end = b + 1;
   }
   const auto left = [&] { return std::max(rate - taken, rate * rate_floor); };
   if (kind_ == Kind::by_rank) return ahead / left();
   // The closer another's deadlines are to its own, the sooner those that come then are no longer ahead of it.
-  for (std::size_t b = last + 1; b-- > 0;) {
+  for (std::size_t b = end; b-- > first_;) {
     if (m.work[b] <= 0 || m.keys[b] / m.work[b] >= own) continue;
     const double until = (own - m.keys[b] / m.work[b]) * 1e-9;
     if (ahead <= until * left()) return ahead / left();

@@ -75,6 +75,7 @@ class Overtaking {
 
   Kind kind_;
   Instant at_ = Instant::min();
+  std::size_t first_ = bins, end_ = 0;   // of the bins where anything ever came
   std::array<Memory, 3> memories_;
 };
 

@@ -31,15 +31,22 @@ TEST(OrderForest, AgreesWithASortedMapUnderRandomInsertsAndErases) {
     auto node = forest.first(tree);
     for (const auto& [key, value] : naive) {
       ASSERT_EQ(node, value.first);
-      ASSERT_EQ(forest.ahead(node).count, expected.count);
-      ASSERT_EQ(forest.ahead(node).tokens, expected.tokens);
+      ASSERT_EQ(forest.before(tree, forest.bound(node)), expected);
+      ASSERT_EQ(forest.at_rank(tree, expected.count), node);
+      ASSERT_EQ(forest.at_or_after(tree, {key.first, key.second}), node);
       ++expected.count;
       expected.tokens += Tokens{value.second};
-      node = forest.next(node);
+      node = forest.next(tree, node);
     }
     ASSERT_EQ(node, OrderForest::none);
     ASSERT_EQ(forest.tokens(tree), expected.tokens);
   }
+  for (const auto& [key, value] : naive) {
+    ASSERT_EQ(forest.first(tree), value.first);
+    forest.erase(tree, value.first);
+  }
+  EXPECT_EQ(forest.first(tree), OrderForest::none);
+  EXPECT_EQ(tree.sum, OrderForest::Ahead{});
 }
 
 TEST(OrderForest, AHistogramCountsEveryKeyInItsCellAndTheRestInTheLast) {
