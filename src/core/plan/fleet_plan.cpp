@@ -4,12 +4,14 @@
 
 #include "core/plan/order.hpp"
 #include "core/plan/paper_plan.hpp"
+#include "core/plan/queue_plan.hpp"
 #include "core/plan/visits.hpp"
 
 namespace qlm {
 namespace {
 
 constexpr std::int64_t most_rollouts = 2'000;
+constexpr double enough = 0.99;  // of the value that waits: who keeps it need not look at what is to come
 
 visits::Instance instance_of(const InstanceSummary& from, std::size_t models) {
   visits::Instance to{.free_at = from.free_at, .resident = from.resident};
@@ -33,10 +35,8 @@ visits::Instance instance_of(const InstanceSummary& from, std::size_t models) {
 }  // namespace
 
 Plan plan_fleet(const Snapshot& snapshot, const Plan& in_force, const PlanningBudget& budget) {
-  if (traits(snapshot.policy).plans_always) return paper::planned(snapshot, {budget.seed, budget.positions}, budget.delta);
-  // Deadlines of groups, where they can all be kept, are a better guide than the value of a rollout, which does not tell a
-  // plan that keeps all from one that keeps nearly all.
-  if (const auto keeps_all = paper::solution(snapshot, {budget.seed, budget.positions})) return *keeps_all;
+  if (traits(snapshot.policy).plans_always) return paper::planned(snapshot, {budget.seed, budget.orders}, budget.delta);
+  if (const auto keeps = queue_plan::made(snapshot, in_force, {budget.seed, budget.positions}, enough)) return *keeps;
   visits::Problem problem{.models = snapshot.models};
   for (const GroupSummary& g : snapshot.groups) problem.waiting.push_back({g.model, g.due, static_cast<double>(g.requests), g.value});
   for (const StreamSummary& s : snapshot.streams) problem.streams.push_back({s.model, s.per_second, s.slack, s.value});

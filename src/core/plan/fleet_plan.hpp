@@ -1,5 +1,5 @@
 // From the controller's snapshot to the plan that it carries out: which model each instance serves, and until when. Under
-// the paper's policies that is paper_plan.hpp's; under `qlm` too where it keeps every deadline, and else visits.hpp's. Run
+// the paper's policies that is paper_plan.hpp's; under `qlm` queue_plan.hpp's where nearly all who wait can be on time, else visits.hpp's. Run
 // beside the controller by whoever feeds it: the gateway on another thread, the simulator in place.
 #pragma once
 
@@ -14,7 +14,8 @@ struct PlanningBudget {
   // some 20 us, and no more than 2,000 are tried.
   std::int64_t rollouts = 50;
   std::uint64_t seed = 1;
-  std::int64_t positions = 20'000;  // the same of the paper's search (paper_lp.hpp)
+  std::int64_t positions = 200'000;  // the same of the global plan's search: some 10 ms
+  std::int64_t orders = 20'000;      // and of the paper's (paper_lp.hpp)
   double delta = 0.95;              // of qlm-sp: how probably each group shall be on time
 };
 

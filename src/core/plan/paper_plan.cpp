@@ -72,12 +72,4 @@ qlm::Plan planned(const Snapshot& snapshot, planner::SearchBudget budget, double
   return visits_of(snapshot, problem, snapshot.policy == Policy::qlm_sp ? sp_plan(problem, options) : lp_plan(problem, options), options.deviations);
 }
 
-std::optional<qlm::Plan> solution(const Snapshot& snapshot, planner::SearchBudget budget) {
-  const Problem problem = problem_of(snapshot);
-  const Options options{.edf_when_infeasible = false, .search = budget};
-  const Plan best = lp_plan(problem, options);
-  if (best.broken > 0) return std::nullopt;
-  return visits_of(snapshot, problem, best, options.deviations);
-}
-
 }  // namespace qlm::paper

@@ -19,8 +19,4 @@ Problem problem_of(const Snapshot& snapshot);
 
 qlm::Plan planned(const Snapshot& snapshot, planner::SearchBudget budget, double delta);
 
-// Where the search finds a plan that breaks no constraint of the program: everybody who waits and is not late is on time by
-// it, and nobody need be given up.
-std::optional<qlm::Plan> solution(const Snapshot& snapshot, planner::SearchBudget budget);
-
 }  // namespace qlm::paper

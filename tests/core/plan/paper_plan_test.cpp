@@ -82,23 +82,6 @@ TEST(PaperPlan, OnlyInstancesThatAreAvailableHaveVisits) {
   EXPECT_EQ(plan.instances[0].visits.size(), 1u);
 }
 
-TEST(PaperPlan, WhereAllDeadlinesCanBeKeptQlmFollowsThePlanThatKeepsThem) {
-  const auto of_qlm = [](std::int64_t hurried_ones) {
-    return snapshot(Policy::qlm, {group(a, patient, 900, 600s, 700s), group(b, hurried, hurried_ones, 10s, 20s)}, {instance(0, a)});
-  };
-  const auto kept = solution(of_qlm(20), {1, 20'000});
-  ASSERT_TRUE(kept);
-  EXPECT_EQ(kept->instances[0].visits.front().model, b);
-  const qlm::Plan followed = plan_of(of_qlm(20));
-  ASSERT_EQ(followed.instances[0].visits.size(), kept->instances[0].visits.size());
-  for (std::size_t k = 0; k < followed.instances[0].visits.size(); ++k) {
-    EXPECT_EQ(followed.instances[0].visits[k].model, kept->instances[0].visits[k].model);
-    EXPECT_EQ(followed.instances[0].visits[k].until, kept->instances[0].visits[k].until);
-  }
-  EXPECT_FALSE(solution(of_qlm(2000), {1, 20'000})) << "200 seconds of work, due within 20";
-  EXPECT_FALSE(plan_of(of_qlm(2000)).instances[0].visits.empty()) << "and there is a plan all the same";
-}
-
 TEST(PaperPlan, UnderTheStochasticProgramVarianceAloneChangesAPlan) {
   // A hundred of a leave b five seconds: enough, unless their lengths differ much.
   const std::vector<GroupSummary> groups = {group(a, patient, 100, 40s, 60s), group(b, hurried, 10, 20s, 21s)};
