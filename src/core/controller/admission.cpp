@@ -264,10 +264,7 @@ void Controller::State::enqueue(Index index, const Foretold& foretold) {
   r.state = RequestState::queued;
   r.place = {m.queue.group(first_time ? priced(r, m) : group_key(r)), false};
   r.node = m.queue.insert(forest, r.place, order_key(r), r.sequence, {r.cost, r.work}, r.request.prompt, index);
-  if (ModelRecord::TenantDemand* const t = demand_of(m, r.request.tenant); t && !m.queue.groups()[r.place.group].key.priced_out) {
-    t->waiting += r.work;
-    r.within_part = true;
-  }
+  if (!m.queue.groups()[r.place.group].key.priced_out) waits_within_part(r, true);
   queue_changed(m);
   expiries.set(index, r.expires);
   if (first_time) {
@@ -290,10 +287,10 @@ void Controller::State::dequeue(Index index) {
   if (r.node != OrderForest::none) {
     ModelQueue& queue = model(r.request.model).queue;
     const auto passed_over = bypass_max + yield_max + static_cast<std::int64_t>(rests.size());  // at most, by instances with room
-    OrderForest::Index& owed_one = model(r.request.model).shares.first;
-    if (r.node == owed_one || queue.near_front(forest, r.place, r.node, passed_over)) look_again(r.request.model);
-    if (r.node == owed_one) owed_one = OrderForest::none;
-    if (std::exchange(r.within_part, false)) model(r.request.model).demand.tenants[r.request.tenant.index()].waiting -= r.work;
+    std::vector<OrderForest::Index>& owed = model(r.request.model).shares.first;
+    const bool is_owed = std::erase(owed, r.node) > 0;
+    if (is_owed || queue.near_front(forest, r.place, r.node, passed_over)) look_again(r.request.model);
+    waits_within_part(r, false);
     queue.erase(forest, r.place, r.node, r.request.prompt);
     queue_changed(model(r.request.model));
   }

@@ -15,6 +15,16 @@ constexpr Duration rest_max_each = 125ms;       // times its attempts, once it h
 constexpr Duration hold_max = 10s;              // where the engine names a time
 constexpr std::uint8_t attempts_ceiling = 200;  // refusals included: the better part of an hour, within an Attempt
 
+// Tokens that it took of the engine, as far as anybody knows: its prompt once it was read, and what was generated.
+Tokens used(const LedgerEntry& entry, const event::Ended& e) {
+  const bool whole = e.end == event::AttemptEnd::complete;
+  const Tokens generated = std::max(e.generated, entry.seen);
+  const bool unseen = !entry.streamed && e.end == event::AttemptEnd::aborted;
+  if (generated.count == 0 && e.prompt.count == 0 && (whole || unseen)) return entry.charge.tokens;  // nobody said
+  if (e.prompt.count > 0) return e.prompt + generated;
+  return whole || entry.seen_running ? entry.prompt + generated : Tokens{0};
+}
+
 }  // namespace
 
 void Controller::State::account_busy(ModelRecord& m, int change) {
@@ -148,8 +158,6 @@ void Controller::State::learn(const RequestRecord& r, const event::Ended& e) {
   account_busy(m, 0);
   ++m.completions;
   const auto output = static_cast<double>((e.generated + r.kept).count);
-  // Its dispatch counted what was expected of it.
-  if (ModelRecord::TenantDemand* const t = demand_of(m, r.request.tenant)) t->served += static_cast<double>((e.prompt + e.generated - r.cost).count);
   m.outputs += output;
   m.squared_outputs += output * output;
   m.prompts += static_cast<double>((e.prompt - r.kept).count);
@@ -198,6 +206,7 @@ void Controller::State::on(const event::Ended& e) {
     if (open.ended) return;
     const bool whole = e.end == event::AttemptEnd::complete && (e.prompt.count > 0 || e.generated.count > 0);
     attempt_over(open, e.generated, whole);
+    settle(open, used(open, e));
     if (InstanceRecord* i = instance(*where)) {
       if (e.end == event::AttemptEnd::complete) {
         progressed(*i);

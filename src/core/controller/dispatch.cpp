@@ -115,7 +115,7 @@ OrderForest::Index Controller::State::front(const InstanceRecord& i) {
     const bool node_yields = node == OrderForest::none;
     if (node_yields) node = yielding;
     if (node == OrderForest::none) continue;
-    const bool is_owed = node == models[candidate.index()].shares.first;
+    const bool is_owed = std::ranges::find(models[candidate.index()].shares.first, node) != models[candidate.index()].shares.first.end();
     const bool alike = node_yields == best_yields && is_owed == best_owed;
     if (best == OrderForest::none || (alike ? sooner(node, best) : node_yields != best_yields ? best_yields : is_owed)) {
       best = node;
@@ -149,6 +149,7 @@ bool Controller::State::became_late(ModelId id, OrderForest::Index node) {
   ModelQueue& queue = models[id.index()].queue;
   if (queue.phase(forest, r.place, node) == ModelQueue::Phase::kept) models[id.index()].demand.kept_late += seconds(work_of(r));
   ++planning.late_now;
+  waits_within_part(r, false);
   r.node = queue.make_late(forest, r.place.group, node, r.request.prompt);
   r.place.late = true;
   return true;
@@ -156,18 +157,21 @@ bool Controller::State::became_late(ModelId id, OrderForest::Index node) {
 
 // The same, but for those that are owed a share.
 OrderForest::Index Controller::State::first_to_serve(ModelId id) {
-  OrderForest::Index& first = models[id.index()].shares.first;
-  first = owed(id);
-  return first != OrderForest::none ? first : first_of(id);
+  find_owed(id);
+  const std::vector<OrderForest::Index>& owed = models[id.index()].shares.first;
+  return owed.empty() ? first_of(id) : owed.front();
 }
 
-// Who is served after it, if first_to_serve() is asked now: the order, without whom it had gone before it.
+// Who is served after it, if first_to_serve() is asked now: whoever else is owed something, then the order without those.
 OrderForest::Index Controller::State::following(ModelId id, OrderForest::Index node) {
   const ModelRecord& m = models[id.index()];
-  const OrderForest::Index owed_one = m.shares.first;
+  const std::vector<OrderForest::Index>& owed = m.shares.first;
   const auto next = [&](OrderForest::Index at) { return m.queue.next(forest, requests[forest.payload(at)].place, at); };
-  OrderForest::Index after = node == owed_one ? first_of(id) : next(node);
-  return after != OrderForest::none && after == owed_one ? next(after) : after;
+  const auto at = std::ranges::find(owed, node);
+  if (at != owed.end() && at + 1 != owed.end()) return *(at + 1);
+  OrderForest::Index after = at != owed.end() ? first_of(id) : next(node);
+  while (after != OrderForest::none && std::ranges::find(owed, after) != owed.end()) after = next(after);
+  return after;
 }
 
 bool Controller::State::sooner(OrderForest::Index a, OrderForest::Index b) const {
@@ -279,7 +283,7 @@ void Controller::State::serve_all() {
 void Controller::State::dispatch(Index index, InstanceRecord& i) {
   RequestRecord& r = requests[index];
   score(r, WaitCalibration::End::dispatched);
-  pay(model(r.request.model), r, model(r.request.model).queue.phase(forest, r.place, r.node));
+  const LedgerEntry::Charge charged = charge(model(r.request.model), r, model(r.request.model).queue.phase(forest, r.place, r.node));
   dequeue(index);
   r.state = RequestState::dispatched;
   r.attempt = Attempt{static_cast<std::uint8_t>(r.attempt.value + 1)};
@@ -302,6 +306,7 @@ void Controller::State::dispatch(Index index, InstanceRecord& i) {
                                   .longest = r.request.max_output.value_or(unbounded),
                                   .kept = r.kept,
                                   .kv = memory_at_start(r.request),
+                                  .charge = charged,
                                   .dispatched = now,
                                   .last_progress = now});
   work_left(ledger[entry], expected_work(m, r.work));

@@ -6,6 +6,7 @@
 // that was served less has more (the counters of a virtual token counter, Sheng et al. 2024; who can have all it asks for is lifted: its
 // claims and its debts are forgotten). State: a few numbers a tenant and group of a model; an arrival costs O(1).
 #include <algorithm>
+#include <utility>
 
 #include "core/controller/state.hpp"
 #include "core/plan/fair_parts.hpp"
@@ -16,6 +17,8 @@ namespace {
 constexpr double evened_out = 300;  // seconds in which a lead is given back
 constexpr double lifted = 60;       // seconds in which it is forgotten by who has all it asks for
 constexpr double active = 0.5;      // arrivals lately
+
+std::int64_t start_bin(std::int64_t latest_start) { return latest_start >> 31; }  // two seconds
 
 }  // namespace
 
@@ -43,6 +46,34 @@ bool Controller::State::within_part(ModelRecord& m, ModelRecord::TenantDemand& t
   if (in_turn) cell.credit -= 1;
   const double waiting = seconds(expected_work(m, t.waiting + r.work));
   return in_turn && waiting <= m.demand.keepable * weight / std::max(all, weight);
+}
+
+// From now on a request that was within its tenant's part stands in its queue, or it does no more or has become late.
+void Controller::State::waits_within_part(RequestRecord& r, bool waits) {
+  if (waits == r.within_part) return;
+  ModelRecord& m = model(r.request.model);
+  ModelRecord::TenantDemand* const t = waits ? demand_of(m, r.request.tenant) : &m.demand.tenants[r.request.tenant.index()];
+  if (!t) return;
+  r.within_part = waits;
+  if (r.place.group >= t->cells.size()) t->cells.resize(r.place.group + 1);
+  ModelRecord::TenantDemand::Cell& cell = t->cells[r.place.group];
+  const std::int64_t bin = start_bin(forest.key(r.node)), work = waits ? r.work : -r.work;
+  const auto at = cell.waiting.try_emplace(bin, 0).first;
+  if ((at->second += work) == 0) cell.waiting.erase(at);
+  if (bin >= cell.kept_from) t->waiting += work;
+}
+
+// Whoever was given up does not stand in the way of those of its tenant that can be on time: only bins between the former cut
+// and the new one are looked at.
+void Controller::State::follow_cuts(ModelRecord& m) {
+  for (ModelRecord::TenantDemand& t : m.demand.tenants) {
+    for (std::size_t g = 0; g < t.cells.size(); ++g) {
+      ModelRecord::TenantDemand::Cell& cell = t.cells[g];
+      const std::int64_t from = start_bin(m.queue.groups()[g].cut.key), before = std::exchange(cell.kept_from, from);
+      const auto end = cell.waiting.lower_bound(std::max(from, before));
+      for (auto at = cell.waiting.lower_bound(std::min(from, before)); at != end; ++at) t.waiting += from < before ? at->second : -at->second;
+    }
+  }
 }
 
 // `offers`: what has been arriving, by value a second of work, with what of it there is room for.

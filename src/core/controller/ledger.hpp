@@ -29,6 +29,13 @@ struct LedgerEntry {
   Tokens longest{0};        // output it may have
   Tokens kept{0};           // of the prompt: generated before it was evicted
   Tokens kv{0};             // held, as far as it is known, and soon to be
+  struct Charge {           // what its dispatch counted for, to tenant and class (shares.cpp)
+    TenantId tenant;
+    ClassId service_class;
+    Tokens tokens{0};
+    bool of_shares = false; // minimum shares acted
+    bool passed_over = false;
+  } charge;
   Tokens seen{0};           // of `generated`, what the estimates know
   bool seen_running = false;
   Duration work_left{};     // expected, of engine time

@@ -17,6 +17,7 @@ constexpr Duration forgotten = 300s;
 constexpr double backlog_share = 0.9;
 constexpr double steering_seconds = 300;
 constexpr double measured_enough = 30;  // seconds of full engines, before what they do counts for more than their profile
+constexpr int share_rounds = 4;         // of finding what the floors are
 constexpr double planned_share = 0.85;  // of what the engines can do: short windows hold less than long ones
 constexpr double lost_tolerated = 0.003, caution_gain = 0.3, caution_max = 0.15;
 
@@ -58,7 +59,6 @@ void Controller::State::set_prices(ModelId id, Duration elapsed) {
   m.demand.slack_weight *= fade;
 
   std::vector<Offer> offers;
-  std::vector<double> work_of_class(configuration->classes.size()), tokens_of_class(configuration->classes.size());
   double backlog = 0;
   std::vector<ModelQueue::Group>& groups = m.queue.groups();
   for (std::size_t g = 0; g < groups.size(); ++g) {
@@ -73,8 +73,6 @@ void Controller::State::set_prices(ModelId id, Duration elapsed) {
     const double work = scale * seconds(request_work(*m.engine, prompt, output));
     const std::size_t of_class = group.key.service_class.index();
     const double value = configuration->classes[of_class].value;
-    work_of_class[of_class] += work * group.arrivals;
-    tokens_of_class[of_class] += (static_cast<double>(prompt.count) + output) * group.arrivals;
     const std::int64_t kept = forest.count(group.tree) - group.given_up.count;
     backlog += work * static_cast<double>(kept);
     offers.push_back({.density = value / work,
@@ -90,36 +88,52 @@ void Controller::State::set_prices(ModelId id, Duration elapsed) {
   const double lost = m.demand.kept_late * scale / (capacity * seconds(elapsed));
   m.demand.kept_late = 0;
   m.demand.caution = std::clamp(m.demand.caution + caution_gain * (lost - lost_tolerated), 0.0, caution_max);
-  double room = (1 - m.demand.caution) * capacity * (1 + (backlog_share * slack - backlog / capacity) / steering_seconds);
+  const double all_room = (1 - m.demand.caution) * capacity * (1 + (backlog_share * slack - backlog / capacity) / steering_seconds);
   std::ranges::stable_sort(offers, std::greater<>{}, &Offer::density);
-  set_floors(m, work_of_class, tokens_of_class);
-  std::vector<double> floor = m.demand.floors;
-  for (double& each : floor) each *= std::max(0.0, room);
-  for (Offer& offer : offers) {
-    offer.guaranteed = std::min(offer.work_a_second, floor[offer.of_class]);
-    floor[offer.of_class] -= offer.guaranteed;
-    room -= offer.guaranteed;
-  }
-  m.demand.priced = false;
-  for (Offer& offer : offers) {
-    const double rest = offer.work_a_second - offer.guaranteed;
-    offer.admitted = groups[offer.group].admitted = (offer.guaranteed + std::clamp(room, 0.0, rest)) / offer.work_a_second;
-    m.demand.priced = m.demand.priced || room < rest;
-    room -= rest;
+  // What a share of the tokens takes depends on what else is served, and that on the shares.
+  for (int round = 0; round < share_rounds; ++round) {
+    set_floors(m, offers);
+    std::vector<double> floor = m.demand.floors;
+    for (double& each : floor) each *= std::max(0.0, all_room);
+    double room = all_room;
+    for (Offer& offer : offers) {
+      offer.guaranteed = std::min(offer.work_a_second, floor[offer.of_class]);
+      floor[offer.of_class] -= offer.guaranteed;
+      room -= offer.guaranteed;
+    }
+    m.demand.priced = false;
+    for (Offer& offer : offers) {
+      const double rest = offer.work_a_second - offer.guaranteed;
+      offer.admitted = groups[offer.group].admitted = (offer.guaranteed + std::clamp(room, 0.0, rest)) / offer.work_a_second;
+      m.demand.priced = m.demand.priced || room < rest;
+      room -= rest;
+    }
   }
   if (!m.demand.tenants.empty()) share_among_tenants(m, offers, slack, fade, elapsed);
 }
 
-// Minimum shares are of tokens; engines' time is what is given out here, and a class's tokens may take more or less of it.
-void Controller::State::set_floors(ModelRecord& m, const std::vector<double>& work, const std::vector<double>& tokens) const {
-  double all_work = 0, all_tokens = 0;
-  for (std::size_t c = 0; c < work.size(); ++c) {
-    all_work += work[c];
-    all_tokens += tokens[c];
+// Minimum shares are of the tokens that are served; engines' time is what is given out here, and a class's tokens may take more or
+// less of it than those served beside them.
+void Controller::State::set_floors(ModelRecord& m, const std::vector<Offer>& offers) const {
+  struct Sum {
+    double work = 0, tokens = 0;
+    void add(const Offer& offer, double part) {
+      work += part * offer.work_a_second;
+      tokens += part * offer.work_a_second / offer.work * offer.tokens;
+    }
+    double cost() const { return work / tokens; }
+  };
+  Sum served;
+  std::vector<Sum> of_class(configuration->classes.size()), offered(of_class.size());
+  for (const Offer& offer : offers) {
+    served.add(offer, offer.admitted);
+    of_class[offer.of_class].add(offer, offer.admitted);
+    offered[offer.of_class].add(offer, 1);
   }
-  m.demand.floors.assign(work.size(), 0);
-  for (std::size_t c = 0; c < work.size(); ++c) {
-    if (tokens[c] > 0) m.demand.floors[c] = configuration->classes[c].min_share * (work[c] / tokens[c]) / (all_work / all_tokens);
+  m.demand.floors.assign(of_class.size(), 0);
+  for (std::size_t c = 0; c < of_class.size(); ++c) {
+    const Sum& own = of_class[c].tokens > 0 ? of_class[c] : offered[c];
+    if (own.tokens > 0) m.demand.floors[c] = configuration->classes[c].min_share * (served.tokens > 0 ? own.cost() / served.cost() : 1);
   }
 }
 
@@ -168,6 +182,7 @@ void Controller::State::select_on_time(ModelId id) {
     }
     m.queue.set_cut(forest, g, cut);
   }
+  follow_cuts(m);
 }
 
 }  // namespace qlm

@@ -157,6 +157,15 @@ std::string Controller::check_invariants() const {
     }
   }
   if (static_cast<std::size_t>(live) != s.by_id.size()) return "ids and live requests differ in number";
+  for (const ModelRecord& m : s.models) {
+    for (std::size_t k = 0; k < m.demand.tenants.size(); ++k) {
+      std::int64_t waiting = 0;
+      for (const auto& cell : m.demand.tenants[k].cells) {
+        for (auto bin = cell.waiting.lower_bound(cell.kept_from); bin != cell.waiting.end(); ++bin) waiting += bin->second;
+      }
+      if (waiting != m.demand.tenants[k].waiting) return broken("what is kept of a tenant is miscounted", k);
+    }
+  }
   if (queued != s.totals.queued) return "queued requests are miscounted";
   if (bytes != s.totals.queued_bytes) return "queued bytes are miscounted";
   if (in_flight != s.totals.in_flight) return "requests in flight are miscounted";

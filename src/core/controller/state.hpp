@@ -8,6 +8,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -92,10 +93,12 @@ struct ModelRecord {
     struct Cell {                     // of one of the groups
       double arrivals = 0;            // lately
       double admitted = 1, credit = 0;
+      std::map<std::int64_t, std::int64_t> waiting;  // work of those within its part when they came, by latest start (start_bin)
+      std::int64_t kept_from = INT64_MIN;            // of those bins; what stands before it was given up
     };
     std::vector<Cell> cells;          // by group
     double arrivals = 0;              // of all
-    std::int64_t waiting = 0;         // work of those within its part when they came
+    std::int64_t waiting = 0;         // work of its cells, as far as it is kept
     double served = 0;                // tokens, since the last look
     double lead = 0;                  // tokens beyond its part, while it could not have all it asked for
   };
@@ -127,8 +130,8 @@ struct ModelRecord {
     std::vector<Party> of_class;
     Party passed_over;                // given up or late
     bool passing_over = false;        // there are such; otherwise no share acts
-    double tokens = 0;                // dispatched in about the last minute
-    OrderForest::Index first = OrderForest::none;  // who went before the order when it was last looked at
+    double tokens = 0;                // used in about the last minute
+    std::vector<OrderForest::Index> first;  // who went before the order when it was last looked at, who is owed most first
   } shares;
   std::vector<InstanceId> instances;  // that serve it, by id
   std::vector<InstanceId> homes;      // that hold it among others, and can be made to serve it, by id
@@ -372,7 +375,6 @@ struct Controller::State {
   void select_on_time();
   void select_on_time(ModelId id);
   void set_prices(ModelId id, Duration elapsed);
-  void set_floors(ModelRecord& m, const std::vector<double>& work, const std::vector<double>& tokens) const;  // by class
   double work_scale(const ModelRecord& m) const;
 
   // fairness.cpp
@@ -384,15 +386,20 @@ struct Controller::State {
     double guaranteed = 0;            // of the work a second, by its class's minimum share
     double admitted = 1;              // the part of it that there is room for
   };
+  void set_floors(ModelRecord& m, const std::vector<Offer>& offers) const;  // on_time.cpp
   ModelRecord::TenantDemand* demand_of(ModelRecord& m, TenantId id);  // null where tenants do not matter
   double weight_of(std::size_t tenant) const;
   bool within_part(ModelRecord& m, ModelRecord::TenantDemand& t, const RequestRecord& r, std::size_t group);
+  void waits_within_part(RequestRecord& r, bool waits);
+  void follow_cuts(ModelRecord& m);
   void share_among_tenants(ModelRecord& m, const std::vector<Offer>& offers, double slack, double fade, Duration elapsed);
 
   // shares.cpp
   void keep_shares(ModelId id, Duration elapsed);
-  OrderForest::Index owed(ModelId id);
-  void pay(ModelRecord& m, const RequestRecord& r, ModelQueue::Phase phase);
+  void find_owed(ModelId id);
+  LedgerEntry::Charge charge(ModelRecord& m, const RequestRecord& r, ModelQueue::Phase phase);
+  void settle(const LedgerEntry& entry, Tokens used);
+  void pay(ModelRecord& m, const LedgerEntry::Charge& charge, double tokens);
 
   // residency.cpp
   void on(const event::Swapped& e);

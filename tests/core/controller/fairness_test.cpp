@@ -13,10 +13,13 @@ struct Stream {
   double weight = 1;
   int each_second = 1;         // requests
   std::int64_t prompt = 1000;  // of one
+  int hopeless = 0;            // more of them, at once and before all others, that nobody can serve in time
+  int refused = 0;             // tries of each, before one that is served
 };
 
-// Tokens that each of two had of an engine that does 1,000 a second, over `rounds` seconds.
-std::vector<double> served(const std::vector<Stream>& streams, int rounds) {
+// Tokens that each of two had of an engine that does 1,000 a second, over `rounds` seconds; `kept`: how many
+// of each were not priced out as they came.
+std::vector<double> served(const std::vector<Stream>& streams, int rounds, std::vector<int>* kept = nullptr) {
   World w(configuration(Policy::qlm));
   w.config->tenants.assign(streams.size(), {});
   for (std::size_t t = 0; t < streams.size(); ++t) w.config->tenants[t].weight = streams[t].weight;
@@ -26,17 +29,31 @@ std::vector<double> served(const std::vector<Stream>& streams, int rounds) {
   std::uint64_t next = 1;
   const Instant end = w.now + std::chrono::seconds(rounds);
   Instant until = w.now;
+  const auto arrive = [&](std::size_t tenant, Duration ttft) {
+    w.feed(event::Arrived{{.id = RequestId{next++}, .model = ModelId{0}, .tenant = TenantId{static_cast<std::uint32_t>(tenant)},
+                           .slo = {.ttft = ttft}, .prompt = Tokens{streams[tenant].prompt}, .streaming = true}});
+  };
+  for (std::size_t t = 0; t < streams.size(); ++t) {
+    for (int k = 0; k < streams[t].hopeless; ++k) arrive(t, 100ms);
+  }
   while (w.now < end) {
     for (std::size_t t = 0; t < streams.size(); ++t) {
       for (int k = 0; k < streams[t].each_second; ++k) {
-        w.feed(event::Arrived{{.id = RequestId{next++}, .model = ModelId{0}, .tenant = TenantId{static_cast<std::uint32_t>(t)},
-                               .slo = {.ttft = 30s}, .prompt = Tokens{streams[t].prompt}, .streaming = true}});
+        arrive(t, 30s);
+        const auto standing = w.controller.standing(RequestId{next - 1});
+        if (kept && standing && !standing->priced_out) ++(*kept)[t];
       }
     }
     until += 1s;
     while (w.now < until) {
       const RequestId running{w.dispatched().back()};
       const std::size_t tenant = w.controller.request(running, w.now)->tenant.index();
+      if (w.attempt(running).attempt.value <= streams[tenant].refused) {
+        w.end(running, event::AttemptEnd::refused);
+        w.release(running);
+        w.advance(1ms);
+        continue;
+      }
       const Duration takes = std::chrono::milliseconds(streams[tenant].prompt);
       w.advance(takes);
       tokens[tenant] += static_cast<double>(streams[tenant].prompt);
@@ -71,6 +88,17 @@ TEST(Fairness, WhoAsksForLessThanItsPartLosesNothingAndTheRestIsTheOthers) {
 TEST(Fairness, PartsAreTokensThoughOneAsksForLongRequestsAndTheOtherForShortOnes) {
   const auto tokens = served({{.each_second = 1, .prompt = 2000}, {.each_second = 20, .prompt = 100}}, 1000);
   EXPECT_NEAR(tokens[0] / (tokens[0] + tokens[1]), 0.5, 0.05) << "by work a request alone the short ones would have it all";
+}
+
+TEST(Fairness, WhatATenantHasGivenUpDoesNotTakeItsPart) {
+  std::vector<int> kept(2, 0);
+  served({{.each_second = 1, .hopeless = 300}, {.each_second = 4}}, 300, &kept);
+  EXPECT_GT(kept[0], 40) << "of 300, half of what it asks for in the end; none while those wait, were they counted";
+}
+
+TEST(Fairness, WhatWasRefusedIsNoPartOfWhatATenantWasServed) {
+  const auto tokens = served({{.each_second = 2, .refused = 2}, {.each_second = 2}}, 200);
+  EXPECT_NEAR(tokens[0] / (tokens[0] + tokens[1]), 0.5, 0.04);
 }
 
 }  // namespace

@@ -52,7 +52,7 @@ TEST(Shares, ASlowModelDoesNotForgetWhatItOwes) {
   w.join(1);
   for (int k = 0; k < 20; ++k) w.arrive({.service_class = cheap});
   for (int k = 0; k < 200; ++k) w.arrive({.service_class = dear});
-  served_of(w, 1, dear);
+  served_of(w, 80, dear);  // what is expected of an output has become what it is
   // Fifteen requests a minute, of which a twentieth is less than one.
   const int found = served_of(w, 100, cheap, 4);
   EXPECT_GE(found, 4);
@@ -69,6 +69,66 @@ TEST(Shares, AreOfTokensNotOfRequests) {
   served_of(w, 20, cheap);
   const int cheap_ones = served_of(w, 100, cheap);
   EXPECT_TRUE(7 <= cheap_ones && cheap_ones <= 11) << cheap_ones << ": each counts some four times as much";
+}
+
+TEST(Shares, WhatWasRefusedOrFailedDidNotUseThem) {
+  World w(two_classes(Policy::priority, 0.25));
+  w.config->dispatch.attempts_max = 100;
+  w.join(1);
+  for (int k = 0; k < 400; ++k) {
+    w.arrive({.service_class = dear});
+    w.arrive({.service_class = cheap});
+  }
+  served_of(w, 40, cheap);
+  // Every try of the cheap ones but the third is refused.
+  int tries = 0, found = 0;
+  for (int served = 0; served < 100;) {
+    const RequestId id{w.dispatched().back()};
+    const bool is_cheap = w.controller.request(id, w.now)->service_class == ClassId{cheap};
+    if (is_cheap && ++tries % 3 != 0) {
+      w.end(id, event::AttemptEnd::refused);
+      w.release(id);
+      w.advance(10ms);
+      continue;
+    }
+    found += is_cheap ? 1 : 0;
+    ++served;
+    w.first_token(id);
+    w.advance(1s);
+    w.complete(id);
+  }
+  EXPECT_NEAR(found, 25, 3) << "charged for what was refused, they would have half as much";
+}
+
+TEST(Shares, WhoIsOwedMostAndMustRestDoesNotHideWhoIsOwedNext) {
+  auto c = two_classes(Policy::priority, 0.3);
+  c->classes.push_back(c->classes[cheap]);
+  constexpr std::uint32_t other = 2;
+  c->classes[other].min_share = 0.2;
+  World w(c);
+  w.join(1);
+  for (int k = 0; k < 400; ++k) w.arrive({.service_class = dear});
+  w.arrive({.service_class = cheap});
+  for (int k = 0; k < 100; ++k) w.arrive({.service_class = other});
+  // The only one of `cheap` is refused whenever it is tried, and rests longer each time: all the while it is owed more than `other`.
+  int last = 40, longest = 0;
+  for (int served = 0; served < 200;) {
+    const RequestId id{w.dispatched().back()};
+    const ClassId of = w.controller.request(id, w.now)->service_class;
+    if (of == ClassId{cheap}) {
+      w.end(id, event::AttemptEnd::refused);
+      w.release(id);
+      continue;
+    }
+    if (of == ClassId{other}) last = served;
+    longest = std::max(longest, served - last);
+    ++served;
+    w.first_token(id);
+    w.advance(100ms);
+    w.feed(event::Tick{});
+    w.complete(id);
+  }
+  EXPECT_LE(longest, 10) << "one in five is theirs, while it rests for forty";
 }
 
 TEST(Shares, AreLentWhenIdleAndNotAskedBack) {
@@ -130,6 +190,52 @@ TEST(Shares, WhoIsLateIsServedAtSomeTimeThoughTheOverloadGoesOn) {
     w.complete(id);
   }
   EXPECT_TRUE(served);
+}
+
+TEST(Shares, TheTimeKeptForAShareIsThatOfItsTokensAmongThoseServedNotAmongAllThatAreAskedFor) {
+  constexpr std::uint32_t guaranteed = cheap, hopeless = 2;
+  auto c = configuration(Policy::qlm);
+  c->classes.assign(3, c->classes.front());
+  c->classes[dear].value = 10;
+  c->classes[guaranteed].min_share = 0.25;
+  c->classes[hopeless].value = 0.001;
+  for (ServiceClass& each : c->classes) each.slo.ttft = 60s;
+  World w(c);
+  // A prompt of 1,000 takes a second, and an output of 256 two and a half.
+  w.join({.id = InstanceId{0}, .name = "gpu", .models = {ModelId{0}}, .slots = 1,
+          .speed = StepTimeModel{.kind = StepTimeModel::Kind::linear, .base_ms = 10, .per_prefill_token_ms = 1}});
+  const auto arrive = [&](std::uint32_t of_class) {
+    return w.arrive({.service_class = of_class, .prompt = of_class == hopeless ? 16 : 1000});
+  };
+  const auto serve = [&] {
+    const RequestId id{w.dispatched().back()};
+    const bool long_output = w.controller.request(id, w.now)->service_class == ClassId{hopeless};
+    w.first_token(id);
+    w.advance(long_output ? 2560ms : 1010ms);
+    w.end(id, event::AttemptEnd::complete, long_output ? 256 : 1);
+    w.release(id);
+  };
+  for (int k = 0; k < 60; ++k) {
+    arrive(k % 2 == 0 ? guaranteed : hopeless);
+    serve();
+  }
+  const Instant began = w.now;
+  for (int k = 0; w.now < began + 300s;) {
+    while (w.now >= began + std::chrono::seconds(k)) {
+      arrive(dear);
+      arrive(guaranteed);
+      for (int h = 0; h < 5; ++h) arrive(hopeless);
+      ++k;
+    }
+    serve();
+  }
+  // As much was asked for of the two.
+  double admitted[2] = {0, 0};
+  const auto picture = w.controller.picture();
+  for (const GroupPicture& group : picture.models.front().groups) {
+    if (group.service_class != ClassId{hopeless} && !group.priced_out) admitted[group.service_class.index()] = group.admitted;
+  }
+  EXPECT_NEAR(admitted[guaranteed] / (admitted[guaranteed] + admitted[dear]), 0.25, 0.04);
 }
 
 }  // namespace

@@ -24,6 +24,7 @@ std::shared_ptr<ControllerConfiguration> configuration(Policy policy) {
 World::World(std::shared_ptr<ControllerConfiguration> c) : config(std::move(c)), controller(config, 4096) {}
 
 void World::feed(Event event) {
+  if (const auto* arrived = std::get_if<event::Arrived>(&event)) prompts_[arrived->request.id.value] = arrived->request.prompt;
   controller.handle(event, now, actions);
   const std::string broken = controller.check_invariants();
   EXPECT_TRUE(broken.empty()) << broken;
@@ -87,7 +88,7 @@ void World::end(RequestId id, event::AttemptEnd how, std::int64_t generated) {
   const bool counted = how == event::AttemptEnd::complete;
   feed(event::Ended{.key = attempt(id),
                     .end = how,
-                    .prompt = Tokens{counted ? 100 : 0},
+                    .prompt = counted ? prompts_[id.value] : Tokens{0},
                     .generated = Tokens{counted || how == event::AttemptEnd::aborted ? generated : 0}});
 }
 

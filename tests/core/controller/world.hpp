@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -59,6 +60,7 @@ class World {
   std::vector<Action> actions;
 
  private:
+  std::map<std::uint64_t, Tokens> prompts_;  // of those that arrived, by id
   std::uint64_t next_request_ = 1;
   std::uint32_t next_instance_ = 0;
 };
