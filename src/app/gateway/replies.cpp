@@ -17,6 +17,26 @@ std::string expected(const std::optional<WaitEstimate>& wait) {
   return fmt::format(": the estimate is {} (bound {})", in_words(wait->expected), in_words(wait->bound));
 }
 
+struct Asked {
+  std::string_view name;   // in words
+  std::string_view param;  // the header that states it
+};
+Asked asked_for(action::CounterOffer::Objective objective) {
+  using enum action::CounterOffer::Objective;
+  switch (objective) {
+    case ttft: return {"a time to the first token", "x-slo-ttft-ms"};
+    case e2e: return {"a time for the whole answer", "x-slo-e2e-ms"};
+    case deadline: return {"a deadline", "x-slo-deadline"};
+  }
+  std::unreachable();
+}
+
+std::string offered(const std::optional<action::CounterOffer>& offer) {
+  if (!offer) return "Retry later or ask for a looser SLO.";
+  return fmt::format("Retry later, or ask for {} of {:.1f} s or more ({}): that would be accepted now.", asked_for(offer->objective).name,
+                     seconds(offer->least), asked_for(offer->objective).param);
+}
+
 // Refused together, they shall not come back together: up to a quarter later, by id.
 Duration spread(Duration wait, RequestId id) {
   return wait + wait / 4 / 16 * static_cast<std::int64_t>((id.value * 0x9e3779b97f4a7c15ULL) >> 60);
@@ -47,7 +67,7 @@ Words words_of(const action::Reject& reject, const RefusalContext& c) {
     case Reason::tenant_requests:
       return {RefusalReason::tenant_rate, fmt::format("Tenant '{}' sent as many requests as it may for now (its limits.requests). Retry later.", c.tenant)};
     case Reason::slo_unreachable:
-      return {RefusalReason::slo_unreachable, fmt::format("No instance can serve '{}' within the SLO asked for{}. Retry later or ask for a looser SLO.", c.model, expected(reject.wait))};
+      return {RefusalReason::slo_unreachable, fmt::format("No instance can serve '{}' within the SLO asked for{}. {}", c.model, expected(reject.wait), offered(reject.offer))};
     case Reason::wait_too_long:
       return {RefusalReason::wait_too_long, fmt::format("The wait for '{}' would be longer than this request can bear{}. Retry later, stream, or send 'x-qlm-wait: allow'.", c.model, expected(reject.wait))};
     case Reason::no_instance:
@@ -85,6 +105,14 @@ openai::Refusal refusal_of(const action::Reject& reject, const RefusalContext& c
   auto [reason, text] = words_of(reject, context);
   refusal.reason = reason;
   refusal.message = std::move(text);
+  if (reject.wait) {
+    refusal.headers.emplace_back("x-qlm-estimated-wait-ms", fmt::format("{:.0f}", milliseconds(reject.wait->expected)));
+    refusal.headers.emplace_back("x-qlm-wait-bound-ms", fmt::format("{:.0f}", milliseconds(reject.wait->bound)));
+  }
+  if (reject.offer) {
+    refusal.param = asked_for(reject.offer->objective).param;
+    refusal.headers.emplace_back("x-qlm-acceptable-ms", fmt::format("{:.0f}", milliseconds(reject.offer->least)));
+  }
   if (reject.retry_after) refusal.retry_after = spread(*reject.retry_after, reject.request);
   return refusal;
 }

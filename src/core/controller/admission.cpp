@@ -95,7 +95,35 @@ std::optional<action::Reject> Controller::State::refusal(const RequestDescriptio
   if (c.when_late == WhenLate::reject && has_objective) {
     Duration allowed = std::min(r.slo.ttft.value_or(Duration::max()), r.slo.e2e.value_or(Duration::max()));
     if (r.deadline) allowed = std::min(allowed, *r.deadline - now);
-    if (wait->bound > allowed) return no(Reason::slo_unreachable, spread(r.id, wait->bound - allowed));
+    if (wait->bound > allowed) {
+      auto refused = no(Reason::slo_unreachable, spread(r.id, wait->bound - allowed));
+      refused.offer = counter_offer(r, wait->bound);
+      return refused;
+    }
+  }
+  return std::nullopt;
+}
+
+// Whoever asks for less haste stands further back and waits longer: a fixed point, found from below.
+std::optional<action::CounterOffer> Controller::State::counter_offer(const RequestDescription& r, Duration bound) const {
+  constexpr int looks = 6;
+  constexpr Duration grain = 100ms;  // of what is offered
+  using Objective = action::CounterOffer::Objective;
+  const Duration ttft = r.slo.ttft.value_or(Duration::max()), e2e = r.slo.e2e.value_or(Duration::max());
+  const Duration until = r.deadline ? *r.deadline - now : Duration::max();
+  const Duration allowed = std::min({ttft, e2e, until});
+  const Objective objective = allowed == ttft ? Objective::ttft : allowed == e2e ? Objective::e2e : Objective::deadline;
+  const Duration patience = std::min(configuration->classes[r.service_class.index()].max_wait, r.client_timeout.value_or(Duration::max()));
+  for (int look = 0; look < looks; ++look) {
+    const Duration least = (bound + grain - Duration{1}) / grain * grain;
+    if (least > patience) return std::nullopt;
+    RequestDescription looser = r;
+    if (looser.slo.ttft) looser.slo.ttft = std::max(*looser.slo.ttft, least);
+    if (looser.slo.e2e) looser.slo.e2e = std::max(*looser.slo.e2e, least);
+    if (looser.deadline) looser.deadline = std::max(*looser.deadline, add(now, least));
+    const Foretold then = foretell(looser, now);
+    if (!then.told || then.told->bound <= least) return action::CounterOffer{objective, least};
+    bound = then.told->bound;
   }
   return std::nullopt;
 }

@@ -307,6 +307,7 @@ struct Controller::State {
   void on(const event::DrainRequested& e);
   void admit(const RequestDescription& description, Instant arrived, std::optional<FencingToken> token);
   std::optional<action::Reject> refusal(const RequestDescription& r, std::optional<WaitEstimate> wait);
+  std::optional<action::CounterOffer> counter_offer(const RequestDescription& r, Duration bound) const;
   void enqueue(Index index, const Foretold& foretold = {});
   void dequeue(Index index);
   void forget(Index index);

@@ -25,12 +25,21 @@ enum class AbortWhy : std::uint8_t { cancelled, stalled, instance_down, evicted 
 struct Abort { AttemptKey key; InstanceId instance; AbortWhy why; };
 
 // The request is over without an answer of an engine's; the client hears why.
+// What a refused request might ask for instead: the least time, of the objective that binds, with which it would be taken
+// now. Objectives shorter than that would have to be as long, too.
+struct CounterOffer {
+  enum class Objective { ttft, e2e, deadline };
+  Objective objective;
+  Duration least;  // from its arrival; for a deadline too
+};
+
 struct Reject {
   RequestId request;
   Outcome outcome = Outcome::rejected;
   Reason reason = Reason::none;
   std::optional<Duration> retry_after;
   std::optional<WaitEstimate> wait;  // what was expected, where that is the reason
+  std::optional<CounterOffer> offer = {};  // slo_unreachable: where there is such a time within its class's max_wait
 };
 
 // The request is over with an engine's answer, whole or cut; what it cost is in the explain record.

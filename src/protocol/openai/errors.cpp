@@ -100,6 +100,7 @@ ErrorReply error_reply(const Refusal& refusal) {
   if (!rule.retry_helps || refusal.retry_after.value_or(0s) > longest_obeyed_retry_after) {
     out.headers.emplace_back("x-should-retry", "false");
   }
+  out.headers.insert(out.headers.end(), refusal.headers.begin(), refusal.headers.end());
   return out;
 }
 

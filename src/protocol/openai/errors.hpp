@@ -56,6 +56,7 @@ struct Refusal {
   std::string param;
   std::optional<Duration> retry_after;
   std::string_view allow{};  // method_not_allowed: the methods that the path does take
+  std::vector<std::pair<std::string, std::string>> headers = {};  // beside those that follow from the rest
 };
 
 struct ErrorReply {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string>
 
+#include "app/gateway/replies.hpp"
 #include "house.hpp"
 
 namespace qlm::gateway::test {
@@ -317,6 +318,18 @@ TEST(Gateway, NamesTheNearestModel) {
   EXPECT_EQ(answer.head.status, 404);
   EXPECT_NE(answer.body.find("Did you mean 'tiny'?"), std::string::npos) << answer.body;
   EXPECT_TRUE(engine.bodies.empty());
+}
+
+TEST(Gateway, ARefusalForItsSloSaysWhatWasExpectedAndWhatWouldDo) {
+  const action::Reject reject{RequestId{1}, Outcome::rejected, Reason::slo_unreachable, 35s, WaitEstimate{.expected = 34s, .bound = 37s},
+                              action::CounterOffer{action::CounterOffer::Objective::ttft, 37'100ms}};
+  const openai::Refusal refusal = refusal_of(reject, {.model = "tiny", .service_class = "chat", .tenant = "a", .engine_error = {}});
+  EXPECT_NE(refusal.message.find("the estimate is 34 s (bound 37 s)"), std::string::npos) << refusal.message;
+  EXPECT_NE(refusal.message.find("a time to the first token of 37.1 s or more (x-slo-ttft-ms)"), std::string::npos) << refusal.message;
+  EXPECT_EQ(refusal.param, "x-slo-ttft-ms");
+  const auto headers = openai::error_reply(refusal).headers;
+  EXPECT_NE(std::ranges::find(headers, std::pair<std::string, std::string>("x-qlm-acceptable-ms", "37100")), headers.end());
+  EXPECT_NE(std::ranges::find(headers, std::pair<std::string, std::string>("x-qlm-wait-bound-ms", "37000")), headers.end());
 }
 
 TEST(Gateway, RefusesWhatItCannotServe) {

@@ -161,6 +161,39 @@ TEST(Refusal, AStrictClassIsRefusedWhenItsBoundSaysItCannotBeMet) {
   EXPECT_TRUE(w.rejection(late)->wait->provisional);
 }
 
+TEST(Refusal, OffersTheLeastObjectiveThatWouldBeAcceptedInstead) {
+  auto c = configuration();
+  c->classes[3].max_wait = 10min;
+  World w(c);
+  w.join(1);
+  teach(w);
+  w.arrive({.service_class = 3});
+  w.arrive({.service_class = 2, .prompt = 5000});
+  const RequestId late = w.arrive({.service_class = 3});
+  ASSERT_TRUE(w.rejection(late));
+  const auto offer = w.rejection(late)->offer;
+  ASSERT_TRUE(offer);
+  EXPECT_EQ(offer->objective, action::CounterOffer::Objective::ttft);
+  EXPECT_GE(offer->least, w.rejection(late)->wait->bound);
+
+  const RequestId a_little_less = w.arrive({.service_class = 3, .slo = Slo{.ttft = offer->least - 200ms}});
+  EXPECT_TRUE(w.rejection(a_little_less));
+  const RequestId as_offered = w.arrive({.service_class = 3, .slo = Slo{.ttft = offer->least}});
+  EXPECT_FALSE(w.rejection(as_offered));
+}
+
+TEST(Refusal, OffersNothingBeyondWhatItsClassWaitsAtMost) {
+  auto c = configuration();
+  c->classes[3].max_wait = 3s;
+  World w(c);
+  w.join(1);
+  teach(w);
+  for (int k = 0; k < 20; ++k) w.arrive({.service_class = 2, .prompt = 5000});
+  const RequestId late = w.arrive({.service_class = 3});
+  ASSERT_TRUE(w.rejection(late));
+  EXPECT_FALSE(w.rejection(late)->offer);
+}
+
 TEST(Refusal, NeverWhileASlotIsFree) {
   World w;
   w.join(2);

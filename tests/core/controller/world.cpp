@@ -47,7 +47,7 @@ RequestId World::arrive(const Ask& ask) {
                        .model = ModelId{ask.model},
                        .service_class = c,
                        .tenant = TenantId{ask.tenant},
-                       .slo = config->classes[c.index()].slo,
+                       .slo = ask.slo.value_or(config->classes[c.index()].slo),
                        .prompt = Tokens{ask.prompt},
                        .max_output = ask.max_output,
                        .body = ask.body,
