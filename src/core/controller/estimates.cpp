@@ -62,7 +62,15 @@ void Controller::State::refresh_engine(ModelId id) {
 void Controller::State::describe_work(RequestRecord& r) const {
   const ModelRecord& m = models[r.request.model.index()];
   r.cost = r.request.prompt + expected_output(r.request);
-  r.work = static_cast<std::int64_t>(static_cast<double>(work_of(r).count()) / static_cast<double>(m.unit.count()) * work_unit);
+  Duration work = work_of(r);
+  if (m.engine && m.engine->memory > 0) {
+    // So it does with the memory that it holds, where that is what there is too little of: for the wait, not for the order.
+    const StepTimeModel& step = m.engine->step;
+    const double base = step.kind == StepTimeModel::Kind::separate ? step.decode_base_ms : step.base_ms;
+    const double held = lengths.variance({r.request.model, r.request.prompt, r.request.max_output}) / 2;
+    work += duration_from_seconds(held * base / m.engine->memory / 1000);
+  }
+  r.work = static_cast<std::int64_t>(static_cast<double>(work.count()) / static_cast<double>(m.unit.count()) * work_unit);
 }
 
 // -- the wait
