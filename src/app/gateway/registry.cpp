@@ -47,6 +47,7 @@ bool TenantFacts::may_use(ClassId service_class) const {
 void Registry::apply(const config::Configuration& configuration) {
   limits_ = configuration.limits;
   policy_ = configuration.policy;
+  delta_ = configuration.planning.delta;
   configured_models_.clear();
   longest_outputs_.clear();
   speeds_.clear();
@@ -108,6 +109,7 @@ TenantFacts Registry::facts_of(const config::Tenant& tenant) const {
 std::shared_ptr<const ControllerConfiguration> Registry::controller_configuration() const {
   auto made = std::make_shared<ControllerConfiguration>();
   made->policy = policy_;
+  made->delta = delta_;
   made->classes = classes_;
   made->tenants = tenant_limits_;
   made->models = models_.all();

@@ -86,6 +86,7 @@ class Registry {
   std::vector<Key> keys_;                  // of the configuration in force
   config::Limits limits_;
   config::Policy policy_{};
+  double delta_ = 0;
 };
 
 }  // namespace qlm::gateway

@@ -66,6 +66,7 @@ Result<OwnCase> own_case(const std::string& trace_file, const std::string& confi
   if (!trace) return std::unexpected(trace.error());
   OwnCase own;
   own.policy = configuration->policy;
+  own.of.delta = configuration->planning.delta;
   own.of.name = trace_file;
   own.of.tells_slots = false;  // as vLLM, whose step times the profiles are
   own.of.classes = classes_of(*configuration);

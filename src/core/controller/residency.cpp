@@ -230,7 +230,7 @@ void Controller::State::add_groups(ModelId id, std::vector<GroupSummary>& to) co
 Snapshot Controller::snapshot(Instant now) {
   State& s = *state_;
   s.snapshot_version = SnapshotVersion{s.snapshot_version.value + 1};
-  Snapshot snapshot{.version = s.snapshot_version, .taken = std::max(now, s.now), .policy = s.configuration->policy, .models = s.models.size(), .groups = {}, .streams = {}, .outputs = {}, .instances = {}};
+  Snapshot snapshot{.version = s.snapshot_version, .taken = std::max(now, s.now), .policy = s.configuration->policy, .delta = s.configuration->delta, .models = s.models.size(), .groups = {}, .streams = {}, .outputs = {}, .instances = {}};
   for (std::size_t k = 0; k < s.models.size(); ++k) {
     const ModelId id{static_cast<std::uint32_t>(k)};
     const ModelRecord& m = s.models[k];

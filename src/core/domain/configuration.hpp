@@ -74,6 +74,7 @@ struct ControllerConfiguration {
   std::vector<std::string> models;     // by ModelId; for explanations only
   QueueLimits limits;
   DispatchParameters dispatch;
+  double delta = 0.95;                 // of qlm-sp: how probably each group shall be on time
   std::vector<Component> without;      // of experiments
 
   bool has(Component c) const { return std::ranges::find(without, c) == without.end(); }

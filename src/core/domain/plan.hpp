@@ -61,6 +61,7 @@ struct Snapshot {
   SnapshotVersion version;
   Instant taken;
   Policy policy = Policy::fcfs;
+  double delta = 0.95;                     // the configuration's
   std::size_t models = 0;
   std::vector<GroupSummary> groups;        // by model, then class, then due
   std::vector<StreamSummary> streams;      // by model, then class

@@ -16,7 +16,6 @@ struct PlanningBudget {
   std::uint64_t seed = 1;
   std::int64_t positions = 200'000;  // the same of the global plan's search: some 10 ms
   std::int64_t orders = 20'000;      // and of the paper's (paper_lp.hpp)
-  double delta = 0.95;              // of qlm-sp: how probably each group shall be on time
 };
 
 // `in_force` is the plan to begin from; its visits of long ago are forgotten. Instances that are not available stay as

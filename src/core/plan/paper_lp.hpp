@@ -28,7 +28,7 @@
 //   (from EDF or cheapest insertion; ruin and recreate). tools/paper-gap prints what it leaves to the exact solution:
 //   nothing in nearly all cases of up to 12 groups. A search of 20 times the budget finds 1 to 2 % more at 24 to 40.
 // - The first version's chance constraint, P(p <= 0) >= Delta for each group, is counted over common random scenarios
-//   of group lengths; Delta, of which no default is published, is 0.95. With no solution it scaled the fleet up; a
+//   of group lengths; Delta, of which no default is published, is configured (0.95). With no solution it scaled the fleet up; a
 //   fleet that cannot grow takes the plan with the fewest constraints broken, then the least expected lateness, then
 //   the least expected wait.
 //

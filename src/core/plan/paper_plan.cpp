@@ -66,9 +66,9 @@ qlm::Plan visits_of(const Snapshot& snapshot, const Problem& problem, const Plan
 
 }  // namespace
 
-qlm::Plan planned(const Snapshot& snapshot, planner::SearchBudget budget, double delta) {
+qlm::Plan planned(const Snapshot& snapshot, planner::SearchBudget budget) {
   const Problem problem = problem_of(snapshot);
-  const Options options{.edf_when_infeasible = false, .search = budget, .delta = delta};
+  const Options options{.edf_when_infeasible = false, .search = budget, .delta = snapshot.delta};
   return visits_of(snapshot, problem, snapshot.policy == Policy::qlm_sp ? sp_plan(problem, options) : lp_plan(problem, options), options.deviations);
 }
 

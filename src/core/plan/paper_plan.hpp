@@ -17,6 +17,6 @@ namespace qlm::paper {
 // Of the instances that are available, in their order.
 Problem problem_of(const Snapshot& snapshot);
 
-qlm::Plan planned(const Snapshot& snapshot, planner::SearchBudget budget, double delta);
+qlm::Plan planned(const Snapshot& snapshot, planner::SearchBudget budget);
 
 }  // namespace qlm::paper

@@ -148,6 +148,11 @@ struct Log {
   bool operator==(const Log&) const = default;
 };
 
+struct Planning {
+  double delta = 0.95;  // of qlm-sp: how probably each group shall be on time
+  bool operator==(const Planning&) const = default;
+};
+
 struct Configuration {
   ListenAddress listen{"127.0.0.1", 8080};
   ListenAddress admin{"127.0.0.1", 8081};
@@ -161,6 +166,7 @@ struct Configuration {
   std::vector<Model> models;
   std::vector<Instance> instances;
   Policy policy = Policy::edf;
+  Planning planning;
   Log log;
 
   bool operator==(const Configuration&) const = default;

@@ -170,6 +170,11 @@ const Key instance_keys[] = {
 };
 const Section instance_section{"An instance", instance_keys};
 
+const Key planning_keys[] = {
+    {"delta", Kind::share, "95%", "under qlm-sp: how probably each request group shall be on time", into<&Planning::delta>},
+};
+const Section planning_section{"Planning", planning_keys};
+
 const Key log_keys[] = {
     choice("level", "info", "of the text log on standard error", into<&Log::level>, log_level_words),
     {"access", Kind::path, "-", "one JSON line a request: a file, `-` for standard output, or `off`", into<&Log::access>},
@@ -197,6 +202,7 @@ const Key root_keys[] = {
            "order of the queue: arrival, class value, deadline, deadline with late ones last, expected work, models by turns "
            "(two; no engine is told to swap yet), the paper's scheduler (three), or QLM's own",
            into<&Configuration::policy>, policy_words),
+    nested("planning", Kind::section, "", within<&Configuration::planning>, planning_section),
     nested("log", Kind::section, "", within<&Configuration::log>, log_section),
     {"tls", Kind::later, "", "TLS for clients"},
     {"pools", Kind::later, "", "hosts that swap models"},

@@ -40,6 +40,7 @@ Result<std::vector<fleet::Arrival>> to_arrivals(const Case& of, const workload::
 fleet::FleetSpec fleet_spec(const Case& of, Policy policy) {
   auto configuration = std::make_shared<ControllerConfiguration>();
   configuration->policy = policy;
+  configuration->delta = of.delta;
   configuration->classes = of.classes;
   configuration->models = of.models;
   configuration->without = of.without;

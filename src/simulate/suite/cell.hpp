@@ -29,6 +29,7 @@ struct Case {
   std::vector<std::string> models;
   std::vector<Tenant> tenants;       // empty: one without a name
   std::vector<fleet::InstanceSpec> instances;
+  double delta = 0.95;             // of qlm-sp: how probably each group shall be on time
   std::vector<Component> without;  // left out of the controller, to see what it is worth
   bool tells_slots = true;           // false: engines' concurrency is stated by max_in_flight, or found by their waiting gauge
   std::int64_t backlog = 0;          // of the capacity measurement, where it must hold more than the suite says

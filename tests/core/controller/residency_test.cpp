@@ -263,6 +263,14 @@ struct Overloaded : ::testing::Test {
   }
 };
 
+TEST_F(Overloaded, AReloadedDeltaIsThatOfTheNextPlan) {
+  EXPECT_EQ(w.controller.snapshot(w.now).delta, 0.95);
+  auto changed = std::make_shared<ControllerConfiguration>(*w.config);
+  changed->delta = 0.5;
+  w.feed(event::ConfigurationChanged{changed});
+  EXPECT_EQ(w.controller.snapshot(w.now).delta, 0.5);
+}
+
 TEST_F(Overloaded, APlanIsAskedForAndItsSnapshotSaysWhatThereIs) {
   overload();
   ASSERT_FALSE(w.all<action::StartPlanning>().empty());

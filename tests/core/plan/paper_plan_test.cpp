@@ -94,8 +94,9 @@ TEST(PaperPlan, UnderTheStochasticProgramVarianceAloneChangesAPlan) {
 TEST(PaperPlan, UnderTheStochasticProgramDeltaAloneChangesAPlan) {
   Snapshot risky = snapshot(Policy::qlm_sp, {group(a, patient, 100, 40s, 60s), group(b, hurried, 10, 20s, 21s)}, {instance(0, a)});
   risky.outputs[0].deviation = 800;
-  EXPECT_EQ(plan_fleet(risky, {}, {.delta = 0.95}).instances[0].visits.front().model, b);
-  EXPECT_EQ(plan_fleet(risky, {}, {.delta = 0.5}).instances[0].visits.front().model, a);
+  EXPECT_EQ(plan_of(risky).instances[0].visits.front().model, b);
+  risky.delta = 0.5;
+  EXPECT_EQ(plan_of(risky).instances[0].visits.front().model, a);
 }
 
 }  // namespace

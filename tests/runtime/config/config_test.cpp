@@ -53,6 +53,7 @@ instances:
   - {name: a, url: "http://gpu1:8000/v1"}
   - {url: "http://[fe80::1]:8001/gpu/", engine: llamacpp, max_in_flight: 64, api_key_file: gpu2.key, models: [mistral-7b]}
 policy: priority
+planning: {delta: 90%}
 log: {level: warn, access: access.log}
 )";
 const Files typical_files{{"conf/search.keys", "# the team's\nsk-1\n\n  sk-2  \r\n"}, {"/etc/nightly.keys", "sk-3"}, {"conf/gpu2.key", "e-1\n"}};
@@ -108,6 +109,7 @@ TEST(Configuration, EveryKeyReachesItsValue) {
   EXPECT_EQ(c.instances[1], (Instance{"[fe80::1]:8001/gpu", {"fe80::1", 8001, "/gpu"}, Engine::llamacpp, 64, "conf/gpu2.key",
                                       "e-1", {"mistral-7b"}}));
   EXPECT_EQ(c.policy, Policy::priority);
+  EXPECT_EQ(c.planning.delta, 0.9);
   EXPECT_EQ(c.log, (Log{LogLevel::warn, "conf/access.log"}));
 }
 
@@ -285,10 +287,10 @@ TEST(Units, AreReadExactly) {
 
 TEST(Reload, TellsWhatChanged) {
   const auto now = read("classes: {a: {ttft: 1s}, b: }\ninstances: [{name: x, url: 'http://x:1'}, {name: y, url: 'http://y:1'}]");
-  const auto next = read("classes: {a: {ttft: 2s}, b: }\npolicy: fcfs\ninstances: [{name: x, url: 'http://x:1'}, {name: z, url: 'http://z:1'}]");
+  const auto next = read("classes: {a: {ttft: 2s}, b: }\npolicy: fcfs\nplanning: {delta: 90%}\ninstances: [{name: x, url: 'http://x:1'}, {name: z, url: 'http://z:1'}]");
   ASSERT_TRUE(now && next) << problems(now) << problems(next);
   const Changes changes = compare(*now, *next);
-  EXPECT_EQ(changes.changed, (std::vector<std::string>{"classes.a", "instances.y (removed)", "instances.z (added)", "policy"}));
+  EXPECT_EQ(changes.changed, (std::vector<std::string>{"classes.a", "instances.y (removed)", "instances.z (added)", "policy", "planning"}));
   EXPECT_FALSE(changes.refused());
   EXPECT_TRUE(compare(*now, *now).changed.empty());
 }
