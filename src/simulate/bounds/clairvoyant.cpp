@@ -139,10 +139,33 @@ class Clairvoyant {
       return lowest;
     };
     EngineTime sum = least([&](const Priced& p) { return p.price * p.work.prefill(r.prompt); });
-    for (Tokens nth{2}; job.whole && nth <= r.output; nth += Tokens{1}) {
-      sum += least([&](const Priced& p) { return p.price * p.work.token(r.prompt, nth); });
-    }
+    if (job.whole && r.output > Tokens{1}) sum += cheapest_tokens(places, r.prompt, Tokens{2}, r.output);
     return sum;
+  }
+
+  // Each token where it costs least. Where one place is the cheapest at both ends, for certain, it is so in between.
+  static EngineTime cheapest_tokens(const std::vector<Priced>& places, Tokens prompt, Tokens from, Tokens to) {
+    constexpr std::int64_t few = 16;
+    for (const Priced& best : places) {
+      const auto beaten_at = [&](const Priced& other, Tokens nth) {
+        return best.price * (best.work.smooth_token(prompt, nth) + best.work.rounding()) <= other.price * other.work.smooth_token(prompt, nth);
+      };
+      const bool all = std::ranges::all_of(places, [&](const Priced& other) {
+        return &other == &best || (beaten_at(other, from) && beaten_at(other, to));
+      });
+      if (all) return best.price * best.work.tokens(prompt, from, to);
+    }
+    EngineTime sum{};
+    if (to - from < Tokens{few}) {
+      for (Tokens nth = from; nth <= to; nth += Tokens{1}) {
+        EngineTime lowest = places.front().price * places.front().work.token(prompt, nth);
+        for (const Priced& place : places) lowest = std::min(lowest, place.price * place.work.token(prompt, nth));
+        sum += lowest;
+      }
+      return sum;
+    }
+    const Tokens middle = from + Tokens{(to - from).count / 2};
+    return cheapest_tokens(places, prompt, from, middle) + cheapest_tokens(places, prompt, middle + Tokens{1}, to);
   }
 
   std::span<const InstanceKind> fleet_;

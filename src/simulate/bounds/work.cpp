@@ -111,6 +111,13 @@ EngineTime LeastWork::token(Tokens prompt, Tokens nth) const {
                  block_ms_ * static_cast<double>(blocks_for(held)));
 }
 
+EngineTime LeastWork::smooth_token(Tokens prompt, Tokens nth) const {
+  const auto held = static_cast<double>(prompt.count + nth.count - 1);
+  return from_ms(token_base_ms(prompt.count) + context_ms_ * held + block_ms_ * held / static_cast<double>(block));
+}
+
+EngineTime LeastWork::rounding() const { return from_ms(block_ms_); }
+
 AloneTime time_alone(const EngineSpec& engine, Tokens prompt, Tokens output) {
   EngineSpec lone = engine;
   lone.limits.max_num_batched_tokens = Tokens{budget_of(engine)};

@@ -51,6 +51,10 @@ class LeastWork {
   EngineTime decode(Tokens prompt, Tokens output) const;
   // The `nth` token of the output, from the second on: decode() is their sum.
   EngineTime token(Tokens prompt, Tokens nth) const;
+  EngineTime tokens(Tokens prompt, Tokens from, Tokens to) const { return decode(prompt, to) - decode(prompt, from - Tokens{1}); }
+  // token() with memory counted in tokens instead of blocks, which is affine in `nth`: never more, and at most rounding() less.
+  EngineTime smooth_token(Tokens prompt, Tokens nth) const;
+  EngineTime rounding() const;
   EngineTime whole(Tokens prompt, Tokens output) const { return prefill(prompt) + decode(prompt, output); }
 
  private:
