@@ -219,7 +219,9 @@ void Controller::State::on(const event::Ended& e) {
     }
     open.release_by = add(now, configuration->dispatch.release_timeout);
     if (InstanceRecord* i = instance(*where); i && open.slot_held) wake(*i, open.release_by);
+    const bool closed = !open.slot_held;
     ledger.end(*entry);
+    if (InstanceRecord* i = instance(*where); i && closed) swap_when_empty(*i);
   }
 
   const auto index = find(e.key.request);

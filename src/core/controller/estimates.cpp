@@ -186,8 +186,9 @@ void Controller::State::score(const RequestRecord& r, WaitCalibration::End end) 
 
 // -- what is seen
 
+// While no engine is there nobody's pace is seen: it will be what it was.
 void Controller::State::queue_changed(ModelRecord& m) {
-  m.pace.pass(now, m.capacity, !m.queue.empty());
+  m.pace.pass(now, m.capacity, waited_for(m));
   m.turns.is(now, m.turns.served(), !m.queue.empty());
 }
 
@@ -220,7 +221,7 @@ void Controller::State::saw_tokens(LedgerEntry& entry, Tokens so_far, bool ended
     const Duration before = began ? work_of(m, entry.prompt, static_cast<double>(entry.seen.count)) : Duration{};
     const double work = seconds(until_now - before);
     m.work += work;
-    m.pace.pass(now, m.capacity, !m.queue.empty());
+    m.pace.pass(now, m.capacity, waited_for(m));
     m.pace.did(work);
     entry.seen = so_far;
     if (!ended) {
@@ -258,7 +259,7 @@ void Controller::State::refresh_capacity(ModelRecord& m) {
   // While nobody is available the queue will be served by those that were: what else could be said? One that takes turns
   // is served nowhere in between, and that is not its pace.
   if (capacity > 0 || !m.homes.empty()) m.capacity = capacity;
-  m.pace.pass(now, m.capacity, !m.queue.empty());
+  m.pace.pass(now, m.capacity, waited_for(m));
   if (m.engine) m.pace.presume(1, presumed_seconds);
   else if (m.busy_seconds > 0 && m.capacity > 0) m.pace.presume(m.work / m.busy_seconds / m.capacity, presumed_seconds);
 }

@@ -41,11 +41,36 @@ void Controller::State::select_on_time() {
     if (policy.late_last) refresh_estimates(id);
     if (policy.gives_up && planned(id)) {
       set_streams(id, elapsed);  // whom to give up is decided between models
-    } else if (policy.gives_up && models[m].engine && models[m].engines > 0) {
-      if (configuration->has(Component::price)) set_prices(id, elapsed);
-      if (!models[m].queue.empty() && configuration->has(Component::on_time_set)) select_on_time(id);
+    } else if (policy.gives_up) {
+      age_demand(models[m], elapsed);
+      if (models[m].engine && models[m].engines > 0) {
+        if (configuration->has(Component::price)) set_prices(id, elapsed);
+        if (!models[m].queue.empty() && configuration->has(Component::on_time_set)) select_on_time(id);
+      }
     }
     keep_shares(id, elapsed);
+  }
+}
+
+// Time passes for what has been arriving whether or not there is an engine. While there is none nobody is priced out, and
+// who becomes late says nothing about engines.
+void Controller::State::age_demand(ModelRecord& m, Duration elapsed) const {
+  const double fade = 1 - seconds(elapsed) / seconds(forgotten);
+  m.demand.window = m.demand.window * fade + seconds(elapsed);
+  m.demand.slack *= fade;
+  m.demand.slack_weight *= fade;
+  const bool served = m.engine && m.engines > 0;
+  for (ModelQueue::Group& group : m.queue.groups()) {
+    group.arrivals *= fade;
+    group.arrived_prompts *= fade;
+    if (!served) group.admitted = 1;
+  }
+  if (served) return;
+  m.demand.priced = m.demand.shared = false;
+  m.demand.kept_late = 0;
+  for (ModelRecord::TenantDemand& t : m.demand.tenants) {
+    t.arrivals *= fade;
+    for (ModelRecord::TenantDemand::Cell& cell : t.cells) cell.arrivals *= fade;
   }
 }
 
@@ -54,9 +79,6 @@ void Controller::State::set_prices(ModelId id, Duration elapsed) {
   ModelRecord& m = model(id);
   const double scale = work_scale(m);
   const double fade = 1 - seconds(elapsed) / seconds(forgotten);
-  m.demand.window = m.demand.window * fade + seconds(elapsed);
-  m.demand.slack *= fade;
-  m.demand.slack_weight *= fade;
 
   std::vector<Offer> offers;
   double backlog = 0;
@@ -64,8 +86,6 @@ void Controller::State::set_prices(ModelId id, Duration elapsed) {
   for (std::size_t g = 0; g < groups.size(); ++g) {
     ModelQueue::Group& group = groups[g];
     if (group.key.priced_out) continue;
-    group.arrivals *= fade;
-    group.arrived_prompts *= fade;
     group.admitted = 1;
     if (group.arrivals <= 0) continue;
     const Tokens prompt{static_cast<std::int64_t>(group.arrived_prompts / group.arrivals)};

@@ -194,6 +194,12 @@ std::string Controller::check_invariants() const {
       const bool timed = entry.ended && entry.slot_held && s.instances[k].present;
       if (timed && s.instance_timers.when(id.value) == never) return broken("a slot nobody will ask for", k);
     }
+    if (const InstanceRecord& i = s.instances[k]; i.present && !i.description.holds.empty()) {
+      const std::optional<ModelId> served = i.residency.next ? std::nullopt : i.residency.resident;
+      const std::vector<ModelId>& models = i.description.models;
+      if (served ? models != std::vector{*served} : !models.empty()) return broken("serves another model than the one that is there", k);
+      if (i.residency.asked && (!i.residency.next || account.first != Ledger::none)) return broken("is being swapped with work in flight", k);
+    }
     if (slots != account.slots || running != account.running || watched != account.watched || kv != account.kv) {
       return broken("the ledger's sums are wrong at an instance", k);
     }

@@ -146,7 +146,7 @@ void Controller::State::swap_when_empty(InstanceRecord& i) {
   InstanceRecord::Residency& residency = i.residency;
   if (!residency.next || residency.asked) return;
   const int slots = ledger.account(i.description.id).slots;
-  if (slots > 0) {
+  if (ledger.account(i.description.id).first != Ledger::none) {  // a slot may be given back before its attempt's end is told
     // Where the order alone decides, who was evicted is first again, and would bring the model straight back. And who is
     // evicted makes room for more than they are, or a few of each model would be evicted in turns and none be done.
     const bool more_wait = model(*residency.next).queue.count() > slots;

@@ -365,6 +365,7 @@ struct Controller::State {
   std::optional<WaitEstimate> wait_of(const RequestRecord& r) const;
   std::optional<WaitEstimate> tell(RequestRecord& r, const OrderForest::Ahead& ahead, const Foretold* same);
   void score(const RequestRecord& r, WaitCalibration::End end);
+  bool waited_for(const ModelRecord& m) const { return !m.queue.empty() && m.unserved_since == never; }
   void queue_changed(ModelRecord& m);
   void saw_tokens(LedgerEntry& entry, Tokens so_far, bool ended);
   void work_left(LedgerEntry& entry, Duration left);
@@ -375,6 +376,7 @@ struct Controller::State {
   // on_time.cpp
   void select_on_time();
   void select_on_time(ModelId id);
+  void age_demand(ModelRecord& m, Duration elapsed) const;
   void set_prices(ModelId id, Duration elapsed);
   double work_scale(const ModelRecord& m) const;
 

@@ -66,6 +66,56 @@ TEST(Overload, AnHourOfQuietLoadDoesNotMakeTheFirstBurstLookLikeAnOverload) {
   }
 }
 
+// Twice what it can do, of a minute's wait, for as long as that.
+void press(World& w, Duration time) {
+  for (Duration at{}; at < time; at += 500ms) {
+    arrive(w, 1000, 60s);
+    if (const auto started = w.dispatched(); (at / 500ms) % 2 == 1 && !started.empty()) w.complete(RequestId{started.back()});
+    w.advance(500ms);
+  }
+}
+
+TEST(Overload, WhatArrivedBeforeTheEnginesWereAwayIsForgottenMeanwhile) {
+  World w(overloaded(60s));
+  InstanceDescription engine = one_at_a_time(prefill_only);
+  w.join(engine);
+  press(w, 300s);
+  EXPECT_TRUE(std::ranges::any_of(w.controller.picture().models.at(0).groups, [](const GroupPicture& g) { return g.admitted < 0.9; }));
+  w.feed(event::InstanceLeft{engine.id});
+  for (int k = 0; k < 90; ++k) {
+    w.now += 10s;
+    w.feed(event::Tick{});
+  }
+  w.feed(event::InstanceJoined{engine});
+  for (int k = 0; k < 8; ++k) {
+    const RequestId after = arrive(w, 1000, 60s);
+    const auto standing = w.controller.standing(after);
+    EXPECT_FALSE(standing && standing->priced_out);
+  }
+}
+
+TEST(Overload, TimeWithoutAnEngineIsNotTakenForASlowOne) {
+  World w(overloaded(600s));
+  InstanceDescription engine = one_at_a_time(prefill_only);
+  w.join(engine);
+  std::vector<RequestId> all;
+  for (int k = 0; k < 240; ++k) all.push_back(arrive(w, 1000, 600s));
+  for (int k = 0; k < 60; ++k) {
+    w.first_token(RequestId{w.dispatched().back()});
+    w.advance(1s);
+    w.complete(RequestId{w.dispatched().back()});
+  }
+  const auto expected = [&] { return seconds(w.controller.estimate(ModelId{0})->expected); };
+  const double usual = expected();
+  EXPECT_NEAR(usual, 180, 30);
+  w.feed(event::ProbeAnswered{engine.id, false, ""});
+  for (int k = 0; k < 12; ++k) {
+    w.now += 10s;
+    w.feed(event::Tick{});
+  }
+  EXPECT_NEAR(expected(), usual, 15);
+}
+
 // Steps of 10 ms, and outputs of 256 tokens: 2.56 s are expected of one.
 TEST(Late, IsWhoseWholeOutputCannotBeThereInTimeThoughItCouldStart) {
   World w(configuration(Policy::edf_expire));

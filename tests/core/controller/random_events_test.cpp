@@ -1,20 +1,27 @@
 // The controller under events no sane shell would send: any order, any time, lost, doubled and late. Invariants after
-// every step, the promises of controller.hpp at the end, and the same digest for the same seed.
+// every step, the promises of controller.hpp at the end, and the same digest for the same seed. Half of the instances hold
+// several models and serve them by turns, by rule or by whatever plan somebody sends.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <map>
 #include <set>
 
 #include "base/prng.hpp"
+#include "core/plan/fleet_plan.hpp"
 #include "world.hpp"
 
 namespace qlm::testing {
 namespace {
 
+bool among(ModelId m, const std::vector<ModelId>& all) { return std::ranges::find(all, m) != all.end(); }
+
 struct ChaosRun {
   std::uint64_t digest = 0;
   std::string broken;
+  std::int64_t swaps = 0;
 };
 
 class Chaos {
@@ -23,12 +30,12 @@ class Chaos {
 
   ChaosRun run(int events) {
     for (int step = 0; step < events && broken_.empty(); ++step) this->step();
-    return {controller_.digest(), broken_};
+    return {controller_.digest(), broken_, swaps_};
   }
 
  private:
   std::shared_ptr<const ControllerConfiguration> make_configuration() {
-    auto c = configuration(static_cast<Policy>(prng_.below(3)));
+    auto c = configuration(all_policies[prng_.below(all_policies.size())]);
     c->limits.requests = static_cast<std::int64_t>(20 + prng_.below(200));
     c->limits.tenant_share = prng_.chance(0.5) ? 1.0 : 0.6;
     c->dispatch.allowance = static_cast<int>(prng_.below(3));
@@ -48,7 +55,11 @@ class Chaos {
     if (const auto* d = std::get_if<action::Dispatch>(&action)) {
       if (!alive_.contains(d->key.request.value)) broken_ = "dispatched a request that is over";
       if (running_.contains(d->key.request.value)) broken_ = "two attempts of one request at once";
+      const Place& place = places_[d->instance.index()];
+      if (place.swapping) broken_ = "dispatched to an instance that swaps";
+      if (!among(model_of_[d->key.request.value], place.serves)) broken_ = "dispatched to an instance where its model is not";
       running_[d->key.request.value] = d->key;
+      at_[d->key.request.value] = d->instance;
       held_.push_back(d->key);
     } else if (const auto* r = std::get_if<action::Reject>(&action)) {
       over(r->request);
@@ -61,7 +72,71 @@ class Chaos {
       publish_.push_back(u->request);
     } else if (const auto* b = std::get_if<action::Probe>(&action)) {
       probes_.push_back(b->instance);
+    } else if (const auto* w = std::get_if<action::Swap>(&action)) {
+      Place& place = places_[w->instance.index()];
+      if (!place.holds) broken_ = "a swap where only one model is";
+      if (place.swapping) broken_ = "two swaps at once";
+      for (const auto& [id, key] : running_) {
+        if (at_[id] == w->instance) broken_ = "a swap while something runs there";
+      }
+      for (const InstanceView& i : controller_.instances()) {
+        if (i.id == w->instance && i.in_flight > 0) broken_ = "a swap where slots are not given back";
+      }
+      place.swapping = w->to;
+      place.serves.clear();
+      ++swaps_;
+    } else if (std::get_if<action::StartPlanning>(&action)) {
+      snapshots_.push_back(controller_.snapshot(now_));
     }
+  }
+
+  // What was asked for, or something else: another model, nothing, or twice.
+  void swapped() {
+    const InstanceId id{static_cast<std::uint32_t>(prng_.below(5))};
+    Place& place = places_[id.index()];
+    const bool asked = place.swapping.has_value();
+    std::optional<ModelId> now_there = place.swapping;
+    if (prng_.chance(0.2)) now_there = ModelId{static_cast<std::uint32_t>(prng_.below(4))};
+    if (prng_.chance(0.1)) now_there.reset();
+    if (asked) {
+      place.swapping.reset();
+      place.serves.clear();
+      if (now_there && among(*now_there, place.held)) place.serves = {*now_there};
+    }
+    feed(event::Swapped{id, now_there});
+  }
+
+  void plan() {
+    if (snapshots_.empty() || prng_.chance(0.1)) return feed(event::PlanFailed{SnapshotVersion{prng_.below(50)}});
+    const Snapshot snapshot = std::move(snapshots_.back());
+    if (prng_.chance(0.8)) snapshots_.pop_back();
+    Plan made{.made_from = snapshot.version};
+    if (prng_.chance(0.1)) {
+      made = plan_fleet(snapshot, {}, {.rollouts = 2, .seed = 1, .positions = 200});
+    } else {
+      for (std::uint32_t i = 0; i < 6; ++i) {
+        Plan::Visits visits{.instance = InstanceId{i}};
+        for (Instant until = now_; prng_.chance(0.7);) {
+          until += Duration{static_cast<std::int64_t>(prng_.exponential(3e9))};
+          visits.visits.push_back({.model = ModelId{static_cast<std::uint32_t>(prng_.below(3))}, .until = until});
+        }
+        made.instances.push_back(std::move(visits));
+      }
+    }
+    feed(event::PlanReady{std::move(made)});
+  }
+
+  // Several models by turns, one of them there, or none.
+  static void make_holder(InstanceDescription& d, Prng& prng) {
+    d.models.clear();
+    for (std::uint32_t m = 0; m < 3; ++m) {
+      if (!prng.chance(0.7)) continue;
+      HeldModel held{.model = ModelId{m}, .slots = static_cast<int>(1 + prng.below(10)), .bring_in = 500ms, .put_away = 100ms};
+      if (prng.chance(0.8)) held.speed = StepTimeModel{.base_ms = 10, .per_prefill_token_ms = 0.01};
+      if (prng.chance(0.3)) held.kv_capacity = Tokens{static_cast<std::int64_t>(prng.below(50'000))};
+      d.holds.push_back(held);
+    }
+    if (!d.holds.empty() && prng.chance(0.9)) d.models = {d.holds[prng.below(d.holds.size())].model};
   }
 
   void over(RequestId id) {
@@ -91,6 +166,7 @@ class Chaos {
       if (prng_.chance(0.3)) r.slo.ttft = Duration{static_cast<std::int64_t>(prng_.below(20'000'000'000))};
       if (prng_.chance(0.2)) r.client_timeout = Duration{static_cast<std::int64_t>(prng_.below(20'000'000'000))};
       if (prng_.chance(0.3)) r.max_output = Tokens{static_cast<std::int64_t>(prng_.below(1000))};
+      model_of_[id.value] = r.model;
       feed(event::Arrived{r});
     } else if (kind < 55) {
       const AttemptKey key = any_running();
@@ -117,9 +193,14 @@ class Chaos {
       }
       if (prng_.chance(0.7)) d.slots = static_cast<int>(1 + prng_.below(10));
       if (prng_.chance(0.3)) d.kv_capacity = Tokens{static_cast<std::int64_t>(prng_.below(50'000))};
+      if (prng_.chance(0.5)) make_holder(d, prng_);
       if (prng_.chance(0.2)) {
+        places_[d.id.index()] = {};
         feed(event::InstanceLeft{d.id});
       } else {
+        Place& place = places_[d.id.index()];
+        place = {.serves = d.models, .held = {}, .swapping = {}, .holds = !d.holds.empty()};
+        for (const HeldModel& held : d.holds) place.held.push_back(held.model);
         feed(event::InstanceJoined{d});
       }
     } else if (kind < 94) {
@@ -141,6 +222,10 @@ class Chaos {
         publish_.pop_back();
         prng_.chance(0.8) ? feed(event::Published{id}) : feed(event::PublishFailed{id, prng_.chance(0.3)});
       }
+    } else if (prng_.chance(0.3)) {
+      swapped();
+    } else if (prng_.chance(0.3)) {
+      plan();
     } else if (prng_.chance(0.02)) {
       feed(event::ConfigurationChanged{make_configuration()});
     } else if (prng_.chance(0.1)) {
@@ -160,6 +245,16 @@ class Chaos {
   std::set<std::uint64_t> alive_;
   std::map<std::uint64_t, AttemptKey> running_;
   std::vector<AttemptKey> held_;
+  struct Place {  // an instance, as the controller was told of it
+    std::vector<ModelId> serves, held;
+    std::optional<ModelId> swapping;
+    bool holds = false;
+  };
+  std::array<Place, 5> places_;
+  std::map<std::uint64_t, ModelId> model_of_;
+  std::map<std::uint64_t, InstanceId> at_;  // of the newest attempt
+  std::vector<Snapshot> snapshots_;
+  std::int64_t swaps_ = 0;
   std::vector<RequestId> store_, publish_;
   std::vector<InstanceId> probes_;
 };
@@ -174,6 +269,7 @@ TEST(RandomEvents, KeepEveryInvariantAtEveryStep) {
   for (std::uint64_t seed = 1; seed <= 5; ++seed) {
     const ChaosRun run = Chaos(seed, true).run(events_asked() / 5);
     EXPECT_TRUE(run.broken.empty()) << "seed " << seed << ": " << run.broken;
+    EXPECT_GT(run.swaps, 10) << "seed " << seed;
   }
 }
 
