@@ -161,14 +161,31 @@ struct Pictures {
   }
 };
 
+// The case whose engines can do the same and which sees the same arrivals, but for when they come.
+std::optional<std::size_t> twin_of(const std::vector<suite::Case>& cases, std::size_t i) {
+  const bool slow_from_the_start = std::ranges::any_of(cases[i].changes, [](const fleet::SpeedChange& c) { return c.at == Duration{}; });
+  const auto at = std::ranges::find(cases, cases[i].undisturbed, &suite::Case::name);
+  if (cases[i].undisturbed.empty() || slow_from_the_start || at == cases.end()) return std::nullopt;
+  return static_cast<std::size_t>(at - cases.begin());
+}
+
 std::vector<suite::CellResult> run_suite(const suite::Suite& s, unsigned threads, std::uint64_t first_seed, Pictures& pictures) {
+  const auto twin = [&](std::size_t i) { return twin_of(s.cases, i); };
   std::vector<double> capacities(s.cases.size());
+  std::vector<std::size_t> measured;
+  for (std::size_t i = 0; i < s.cases.size(); ++i) {
+    if (!twin(i)) measured.push_back(i);
+  }
   {
-    Progress progress("measuring capacities,", s.cases.size());
-    in_parallel(threads, s.cases.size(), [&](std::size_t i) {
-      capacities[i] = suite::measured_capacity(s.cases[i], std::max(s.backlog, s.cases[i].backlog));
+    Progress progress("measuring capacities,", measured.size());
+    in_parallel(threads, measured.size(), [&](std::size_t k) {
+      const suite::Case& of = s.cases[measured[k]];
+      capacities[measured[k]] = suite::measured_capacity(of, std::max(s.backlog, of.backlog));
       progress.one_done();
     });
+  }
+  for (std::size_t i = 0; i < s.cases.size(); ++i) {
+    if (const auto same = twin(i)) capacities[i] = capacities[*same];
   }
   std::vector<suite::CellResult> cells;
   std::vector<suite::Case> cases;  // of each cell
@@ -181,7 +198,7 @@ std::vector<suite::CellResult> run_suite(const suite::Suite& s, unsigned threads
           suite::Case of = suite::with_values(s.cases[c], values).value();
           of.without = s.without;
           alike.push_back(cells.size());
-          suite::CellResult cell{.name = of.name, .load = load, .seed = first_seed + static_cast<std::uint64_t>(seed), .capacity = capacities[c],
+          suite::CellResult cell{.name = of.name, .undisturbed = of.undisturbed, .load = load, .seed = first_seed + static_cast<std::uint64_t>(seed), .capacity = capacities[c],
                                  .values = values_of(of), .limits = {}, .policies = {}};
           for (const Policy policy : s.policies) cell.policies.emplace_back(policy, suite::Figures{});
           cells.push_back(std::move(cell));
@@ -213,7 +230,7 @@ std::vector<suite::CellResult> run_suite(const suite::Suite& s, unsigned threads
     const auto arrivals = suite::to_arrivals(of, trace).value();
     if (job.policy) {
       const Policy policy = s.policies[*job.policy];
-      const fleet::FleetResult result = fleet::simulate(pictures.asked(suite::fleet_spec(of, policy)), arrivals);
+      const fleet::FleetResult result = fleet::simulate(pictures.asked(suite::fleet_spec(of, policy, first.seed)), arrivals);
       pictures.keep(i, first, policy, result.picture);
       for (const std::size_t cell : job.cells) cells[cell].policies[*job.policy].second = suite::figures(cases[cell], result);
     } else {
@@ -240,7 +257,7 @@ std::vector<suite::CellResult> run_own(const OwnCase& own, const std::vector<Pol
   }
   same.arrivals = [&own](double, Duration, std::uint64_t) { return own.trace; };
   const double capacity = suite::measured_capacity(same, 10'000);
-  suite::CellResult cell{.name = own.of.name, .load = static_cast<double>(own.trace.size()) / lasted / capacity, .seed = 0, .capacity = capacity,
+  suite::CellResult cell{.name = own.of.name, .undisturbed = {}, .load = static_cast<double>(own.trace.size()) / lasted / capacity, .seed = 0, .capacity = capacity,
                          .values = values_of(own.of), .limits = suite::limits_of(own.of, arrivals), .policies = {}};
   for (const Policy policy : policies) cell.policies.emplace_back(policy, suite::Figures{});
   pictures.of.resize(policies.size());
@@ -263,6 +280,7 @@ int complain(const std::string& message) {
 int report(const std::string& name, const std::vector<suite::CellResult>& cells, const Pictures& pictures, const std::string& json) {
   for (const std::string& picture : pictures.of) fmt::print(json == "-" ? stderr : stdout, "{}", picture);
   if (json != "-") fmt::print("{}\n{}", suite::to_table(cells), suite::waits_table(cells));
+  if (const std::string losses = suite::losses_table(cells); json != "-" && !losses.empty()) fmt::print("\n{}", losses);
   if (json.empty()) return 0;
   const std::string text = suite::to_json(name, cells);
   if (json == "-") {
@@ -316,7 +334,12 @@ int execute(const Arguments& a) {
     s->duration = *duration;
     s->requests = 0;
   }
-  std::erase_if(s->cases, [&](const suite::Case& c) { return c.name.find(a.only) == std::string::npos; });
+  // What is compared with another case brings that with it.
+  const std::vector<suite::Case> all = s->cases;
+  const auto asked = [&](const suite::Case& c) { return c.name.find(a.only) != std::string::npos; };
+  std::erase_if(s->cases, [&](const suite::Case& c) {
+    return !asked(c) && std::ranges::none_of(all, [&](const suite::Case& other) { return asked(other) && other.undisturbed == c.name; });
+  });
   if (s->cases.empty()) return complain(fmt::format("--case: no case of {} has '{}' in its name", a.suite, a.only));
   const auto values = parse_values(a.values);
   if (!values) return complain(values.error().message);

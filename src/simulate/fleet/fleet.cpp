@@ -1,10 +1,12 @@
 #include "simulate/fleet/fleet.hpp"
 
 #include <algorithm>
+#include <deque>
 #include <functional>
 #include <queue>
 #include <utility>
 
+#include "base/prng.hpp"
 #include "core/controller/controller.hpp"
 #include "core/plan/fleet_plan.hpp"
 
@@ -13,7 +15,7 @@ namespace {
 
 // What happens next. Ties go by the order in which things were scheduled, so a run has one course only.
 struct Scheduled {
-  enum class Kind : std::uint8_t { arrival, step_end, swap_end, stats, wake };
+  enum class Kind : std::uint8_t { arrival, step_end, swap_end, stats, stats_heard, outage, outage_over, wake };
   Instant at;
   std::uint64_t sequence = 0;
   Kind kind{};
@@ -44,12 +46,30 @@ struct SimulatedInstance {
   std::vector<Running> running;
   Instant reported = Instant::min();
   double slowness = 1;
+  bool away = false;
+  std::deque<InstanceStats> unheard;  // read, and on their way
 };
+
+StepTimeModel believed(StepTimeModel step, double speed) {
+  for (double* ms : {&step.base_ms, &step.decode_base_ms, &step.per_prefill_token_ms, &step.per_sequence_ms, &step.per_context_token_ms, &step.per_attention_ms}) *ms /= speed;
+  return step;
+}
+
+// Who is asked twice says the same.
+double factor_of(const Disturbance::Factor& range, std::uint64_t seed, std::size_t index) {
+  if (range.least == range.most) return range.most;
+  return range.least + (range.most - range.least) * Prng(seed * 1'000'003 + index).uniform();
+}
+
+Tokens times(Tokens truth, double factor) {
+  if (factor == 1 || truth.count <= 0) return truth;
+  return Tokens{std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(truth.count) * factor + 0.5))};
+}
 
 class Simulation {
  public:
   Simulation(const FleetSpec& fleet, const std::vector<Arrival>& arrivals, std::int64_t check_every)
-      : fleet_(fleet), arrivals_(arrivals), controller_(fleet.configuration, explain_capacity), check_every_(check_every) {
+      : fleet_(fleet), arrivals_(arrivals), controller_(fleet.configuration, explain_capacity), check_every_(check_every), luck_(fleet.disturbance.seed) {
     result_.requests.resize(arrivals.size());
     result_.told.resize(arrivals.size());
     for (const Arrival& each : arrivals) result_.tenants.push_back(each.tenant);
@@ -68,6 +88,7 @@ class Simulation {
 
   FleetResult run() {
     for (std::size_t i = 0; i < instances_.size(); ++i) join(i);
+    for (std::size_t k = 0; k < fleet_.disturbance.outages.size(); ++k) schedule(Instant{} + fleet_.disturbance.outages[k].from, Scheduled::Kind::outage, k);
     schedule_arrival(0);
     const Instant stop = fleet_.stop_at ? Instant{} + *fleet_.stop_at : never;
     while (!heap_.empty() && heap_.top().at <= stop && result_.broken_invariant.empty()) {
@@ -82,6 +103,9 @@ class Simulation {
         case Scheduled::Kind::step_end: end_step(next.index); break;
         case Scheduled::Kind::swap_end: end_swap(next.index); break;
         case Scheduled::Kind::stats: read_stats(next.index); break;
+        case Scheduled::Kind::stats_heard: hear_stats(next.index); break;
+        case Scheduled::Kind::outage: go_away(fleet_.disturbance.outages[next.index]); break;
+        case Scheduled::Kind::outage_over: instances_[next.index].away = false; break;
         case Scheduled::Kind::wake:
           if (next.at == wake_at_) {
             wake_at_ = never;
@@ -109,11 +133,11 @@ class Simulation {
     description.max_in_flight = spec.max_in_flight;
     if (fleet_.tells_slots) description.slots = static_cast<int>(spec.limits.max_num_seqs);
     description.kv_capacity = spec.limits.kv_tokens;
-    description.speed = spec.step;
+    description.speed = believed(spec.step, fleet_.disturbance.believed_speed);
     description.reports_waiting = true;
     for (const HeldModelSpec& held : spec.holds) {
       description.holds.push_back({.model = held.model,
-                                   .speed = held.step,
+                                   .speed = believed(held.step, fleet_.disturbance.believed_speed),
                                    .slots = fleet_.tells_slots ? std::optional(static_cast<int>(held.limits.max_num_seqs)) : std::nullopt,
                                    .kv_capacity = held.limits.kv_tokens,
                                    .bring_in = held.bring_in,
@@ -143,8 +167,8 @@ class Simulation {
     request.slo.ttft = arrival.slo.ttft ? arrival.slo.ttft : of_class.ttft;
     request.slo.tpot = arrival.slo.tpot ? arrival.slo.tpot : of_class.tpot;
     request.slo.e2e = arrival.slo.e2e ? arrival.slo.e2e : of_class.e2e;
-    request.prompt = arrival.prompt;
-    request.max_output = arrival.max_output;
+    request.prompt = counted(index, arrival.prompt);
+    if (arrival.max_output) request.max_output = times(*arrival.max_output, factor_of(fleet_.disturbance.stated, fleet_.disturbance.seed, index));
     request.streaming = true;
     feed(event::Arrived{request});
   }
@@ -182,6 +206,7 @@ class Simulation {
     const std::size_t at = action.instance.index();
     SimulatedInstance& instance = instances_[at];
     feed(event::Sent{action.key});
+    if (instance.away) return end_attempt(action.key, event::AttemptEnd::failed_before_byte, Tokens{0}, Tokens{0});
     const Tokens kept = result_.requests[index].received;  // by attempts that were evicted
     const auto sequence = instance.engine().submit(arrivals_[index].prompt + kept, arrivals_[index].output - kept, index);
     if (!sequence) {  // the engine's own 400: too long for it
@@ -222,7 +247,7 @@ class Simulation {
   void end_swap(std::size_t at) {
     SimulatedInstance& instance = instances_[at];
     if (instance.engine().in_step()) return schedule(now_ + 1ms, Scheduled::Kind::swap_end, at);  // the last of what was evicted
-    instance.resident = instance.next;
+    if (!instance.away) instance.resident = instance.next;
     feed(event::Swapped{InstanceId{static_cast<std::uint32_t>(at)}, fleet_.instances[at].holds[instance.resident].model});
   }
 
@@ -244,7 +269,7 @@ class Simulation {
 
   void perform(const action::Persist& action) { feed(event::Persisted{action.request, FencingToken{1}}); }
   void perform(const action::Publish& action) { feed(event::Published{action.request}); }
-  void perform(const action::Probe& action) { feed(event::ProbeAnswered{action.instance, true, {}}); }
+  void perform(const action::Probe& action) { feed(event::ProbeAnswered{action.instance, !instances_[action.instance.index()].away, {}}); }
   void perform(const action::StartPlanning& action) {
     const Snapshot snapshot = controller_.snapshot(now_);
     PlanningBudget budget = fleet_.planning;
@@ -261,10 +286,32 @@ class Simulation {
     event::Ended ended;
     ended.key = key;
     ended.end = how;
-    ended.prompt = arrivals_[index_of(key.request)].prompt + kept;
-    ended.generated = generated;
+    const std::size_t index = index_of(key.request);
+    ended.prompt = counted(index, arrivals_[index].prompt + kept);
+    ended.generated = counted(index, generated);
     feed(ended);
-    feed(event::SlotReleased{key});
+    tell(event::SlotReleased{key});
+  }
+
+  // -- what is told wrong, or not at all
+
+  Tokens counted(std::size_t index, Tokens truth) const { return times(truth, factor_of(fleet_.disturbance.counted, fleet_.disturbance.seed + 1, index)); }
+
+  void tell(const Event& event) {
+    if (fleet_.disturbance.lost == 0 || !luck_.chance(fleet_.disturbance.lost)) feed(event);
+  }
+
+  void go_away(const Outage& outage) {
+    SimulatedInstance& instance = instances_[outage.instance];
+    instance.away = true;
+    schedule(Instant{} + outage.until, Scheduled::Kind::outage_over, outage.instance);
+    while (!instance.running.empty()) {
+      const SimulatedInstance::Running lost = instance.running.back();
+      const Tokens generated = instance.engine().generated(lost.sequence);
+      instance.engine().abort(lost.sequence);
+      forget(instance, instance.running.size() - 1);
+      end_attempt(lost.key, lost.started ? event::AttemptEnd::failed_after_byte : event::AttemptEnd::failed_before_byte, lost.kept, generated);
+    }
   }
 
   // -- engines
@@ -294,7 +341,7 @@ class Simulation {
       SimulatedInstance::Running& running = instance.running[place];
       running.started = true;
       if (!result_.requests[event.user].first_token) result_.requests[event.user].first_token = now_ - Instant{};
-      feed(event::FirstToken{running.key});
+      tell(event::FirstToken{running.key});
     }
     for (const EngineModel::Event& event : finished_) {
       const std::size_t place = place_[event.user];
@@ -314,7 +361,7 @@ class Simulation {
     if (now_ - std::max(instance.reported, Instant{}) < fleet_.progress_interval) return;
     instance.reported = now_;
     for (const SimulatedInstance::Running& running : instance.running) {
-      if (running.started) feed(event::Progress{running.key, instance.engine().generated(running.sequence)});
+      if (running.started) tell(event::Progress{running.key, counted(running.arrival, instance.engine().generated(running.sequence))});
     }
   }
 
@@ -330,8 +377,18 @@ class Simulation {
     stats.running = static_cast<int>(engine.running());
     stats.waiting = static_cast<int>(engine.waiting());
     stats.kv_usage = static_cast<double>(engine.kv_blocks_used()) / static_cast<double>(engine.kv_blocks_total());
-    feed(event::StatsRead{InstanceId{static_cast<std::uint32_t>(at)}, stats});
+    if (!instances_[at].away) {
+      instances_[at].unheard.push_back(stats);
+      if (fleet_.disturbance.stats_age == Duration{}) hear_stats(at);
+      else schedule(now_ + fleet_.disturbance.stats_age, Scheduled::Kind::stats_heard, at);
+    }
     schedule(now_ + fleet_.stats_interval, Scheduled::Kind::stats, at);
+  }
+
+  void hear_stats(std::size_t at) {
+    const InstanceStats stats = instances_[at].unheard.front();
+    instances_[at].unheard.pop_front();
+    tell(event::StatsRead{InstanceId{static_cast<std::uint32_t>(at)}, stats});
   }
 
   FleetResult finish() {
@@ -366,6 +423,7 @@ class Simulation {
   const std::vector<Arrival>& arrivals_;
   Controller controller_;
   std::int64_t check_every_;
+  Prng luck_;
   FleetResult result_;
 
   Instant now_{};

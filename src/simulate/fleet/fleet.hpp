@@ -55,6 +55,26 @@ struct SpeedChange {
   double slowness = 1;
 };
 
+// An engine is away for a while: what it had started is cut off, all else fails at once, and its probes too.
+struct Outage {
+  Duration from{}, until{};
+  std::size_t instance = 0;
+};
+
+// What the controller is told wrong, late or not at all; engines do what they would have done. Drawn from `seed`.
+struct Disturbance {
+  struct Factor {  // over the truth: drawn evenly, one for each request
+    double least = 1, most = 1;
+  };
+  Factor stated;                 // of the max_tokens that clients state
+  Factor counted;                // of prompts as they are told, and of the tokens reported of a request while it runs and at its end
+  double believed_speed = 1;     // of engines as they are described
+  Duration stats_age{};          // of their statistics, when they are heard
+  double lost = 0;               // of first tokens, progress, given back slots and statistics: the share that is never told
+  std::vector<Outage> outages;
+  std::uint64_t seed = 0;
+};
+
 struct FleetSpec {
   std::shared_ptr<const ControllerConfiguration> configuration;
   std::vector<InstanceSpec> instances;
@@ -63,6 +83,7 @@ struct FleetSpec {
   Duration progress_interval = 1s;       // between two reports of a stream's tokens
   PlanningBudget planning;               // of one plan; its seed is the snapshot's number
   std::vector<SpeedChange> changes;      // in order
+  Disturbance disturbance;
   std::optional<Duration> picture_at;    // as soon as anything happens from then on
   std::optional<Duration> stop_at;       // what is unfinished then has not been served; otherwise drained
 };

@@ -32,12 +32,13 @@ Result<std::vector<fleet::Arrival>> to_arrivals(const Case& of, const workload::
     to.service_class = ClassId{static_cast<std::uint32_t>(of_class)};
     to.prompt = from.prompt;
     to.output = from.output;
+    if (of.states_lengths) to.max_output = from.output;
     arrivals.push_back(to);
   }
   return arrivals;
 }
 
-fleet::FleetSpec fleet_spec(const Case& of, Policy policy) {
+fleet::FleetSpec fleet_spec(const Case& of, Policy policy, std::uint64_t seed) {
   auto configuration = std::make_shared<ControllerConfiguration>();
   configuration->policy = policy;
   configuration->delta = of.delta;
@@ -53,6 +54,8 @@ fleet::FleetSpec fleet_spec(const Case& of, Policy policy) {
   spec.instances = of.instances;
   spec.tells_slots = of.tells_slots;
   spec.changes = of.changes;
+  spec.disturbance = of.disturbance;
+  spec.disturbance.seed = seed;
   return spec;
 }
 
@@ -67,7 +70,8 @@ double measured_capacity(const Case& of, std::int64_t backlog) {
   const auto arrivals = to_arrivals(of, trace);
   if (!arrivals || arrivals->empty()) return 0;
   fleet::FleetSpec spec = fleet_spec(of, Policy::fcfs);
-  spec.changes.clear();
+  std::erase_if(spec.changes, [](const fleet::SpeedChange& c) { return c.at > Duration{}; });
+  spec.disturbance = {};
   const fleet::FleetResult result = fleet::simulate(spec, *arrivals);
   return static_cast<double>(arrivals->size()) / seconds(result.ended);
 }

@@ -34,6 +34,9 @@ struct Case {
   bool tells_slots = true;           // false: engines' concurrency is stated by max_in_flight, or found by their waiting gauge
   std::int64_t backlog = 0;          // of the capacity measurement, where it must hold more than the suite says
   std::vector<fleet::SpeedChange> changes;  // of instances' speeds, unknown to the controller
+  fleet::Disturbance disturbance;    // its seed is the cell's
+  bool states_lengths = false;       // clients state max_tokens, and their outputs end there
+  std::string undisturbed;           // the case that this one is with something in its way; empty: none is
   Duration waits_from{};             // arrivals before are not judged by what they were told of their wait
   // What arrives in `duration` at a mean rate, all streams together.
   std::function<workload::Trace(double per_second, Duration duration, std::uint64_t seed)> arrivals;
@@ -63,7 +66,7 @@ Result<Case> with_values(const Case& of, const std::vector<double>& values);
 // The controller's ids are indices into the case's classes and models; a name that is not there is an error.
 Result<std::vector<fleet::Arrival>> to_arrivals(const Case& of, const workload::Trace& trace);
 
-// Requests a second.
+// Requests a second, of engines as fast as they are at the beginning.
 double measured_capacity(const Case& of, std::int64_t backlog);
 
 // One policy on one cell. Everything counts all arrivals: a request is on time when it was completed, its first token came
@@ -110,7 +113,7 @@ Limits limits_of(const Case& of, const std::vector<fleet::Arrival>& arrivals);
 
 bool counts_as_on_time(const report::RequestRecord& request, const ServiceClass& service_class);
 Figures figures(const Case& of, const fleet::FleetResult& result);
-fleet::FleetSpec fleet_spec(const Case& of, Policy policy);
+fleet::FleetSpec fleet_spec(const Case& of, Policy policy, std::uint64_t seed = 0);
 // The parts of Figures that say who was served: shares of classes and tenants.
 void add_service(Figures& figures, const Case& of, const fleet::FleetResult& result);
 

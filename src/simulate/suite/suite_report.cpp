@@ -15,6 +15,7 @@ namespace qlm::suite {
 namespace {
 
 constexpr double noise = 0.005;  // of attainment: what is within it is no loss
+constexpr double tolerated = 0.05;  // of attainment, for something in the way
 
 std::uint64_t digest_of(const CellResult& cell) {
   std::uint64_t digest = 0xcbf29ce484222325ULL;
@@ -103,6 +104,12 @@ std::string gap(const Point& point, std::size_t policy) {
                      100 * (ceiling - set_ups - reached));
 }
 
+const CellResult* twin_of(const CellResult& cell, const std::vector<CellResult>& cells) {
+  if (cell.undisturbed.empty()) return nullptr;
+  const auto at = std::ranges::find_if(cells, [&](const CellResult& c) { return c.name == cell.undisturbed && c.load == cell.load && c.seed == cell.seed; });
+  return at == cells.end() ? nullptr : &*at;
+}
+
 std::string shown(const Estimate& e) {
   return e.half_width > 0 ? fmt::format("{:.1f} ±{:.1f}", 100 * e.mean, 100 * e.half_width) : fmt::format("{:.1f}", 100 * e.mean);
 }
@@ -115,7 +122,8 @@ std::string to_json(const std::string& suite_name, const std::vector<CellResult>
       R"("value_attainment":"the same, weighted by class value","load":"offered rate over measured capacity","throughput_tokens_per_s":"output tokens of completed requests until the last was done",)"
       R"("useful_tokens_per_s":"those of requests on time","busy_share":"of the instances' time until the last request was done",)"
       R"("waits":"as told at admission against those until the dispatch: r2 of the expected wait and bound_over_wait (means) over waits above 30 s (at least 500 of them), r2_in_time of those that ended by the deadline,)"
-      R"( coverage of the bound over all that were told one, by class and expected wait; given up after it was told is a miss"}},)"
+      R"( coverage of the bound over all that were told one, by class and expected wait; given up after it was told is a miss",)"
+      R"("lost":"value attainment of the same case without what is in its way, less this one's"}},)"
       "\n\"cells\":[",
       report::json_quoted(suite_name));
   for (std::size_t i = 0; i < cells.size(); ++i) {
@@ -130,6 +138,14 @@ std::string to_json(const std::string& suite_name, const std::vector<CellResult>
     const auto limit = [](const std::optional<double>& l) { return l ? fmt::format("{:.6f}", *l) : "null"; };
     out += fmt::format("}},\"bound\":{{\"attainment\":{:.6f}}},\"ceiling\":{{\"attainment\":{}}},\"steady_ceiling\":{{\"attainment\":{}}}",
                        cell.limits.bound, limit(cell.limits.ceiling), limit(cell.limits.steady_ceiling));
+    if (const CellResult* twin = twin_of(cell, cells)) {
+      std::string lost;
+      for (std::size_t p = 0; p < cell.policies.size(); ++p) {
+        lost += fmt::format("{}{}:{:.6f}", p == 0 ? "" : ",", report::json_quoted(name(cell.policies[p].first)),
+                            twin->policies[p].second.value_attainment - cell.policies[p].second.value_attainment);
+      }
+      out += fmt::format(",\"undisturbed\":{},\"lost\":{{{}}}", report::json_quoted(cell.undisturbed), lost);
+    }
     out += fmt::format(",\"digest\":\"{:016x}\"}}", digest_of(cell));
   }
   return out + "\n]}\n";
@@ -166,6 +182,42 @@ std::string waits_table(const std::vector<CellResult>& cells) {
     }
   }
   return out;
+}
+
+std::string losses_table(const std::vector<CellResult>& cells) {
+  std::string out, missed;
+  std::size_t wide = 30;
+  for (const CellResult& cell : cells) wide = std::max(wide, cell.name.size());
+  for (const Point& point : points(cells)) {
+    if (!twin_of(*point.seeds.front(), cells)) continue;
+    const auto& policies = point.seeds.front()->policies;
+    if (out.empty()) {
+      out = "What is in the way costs: on time by value without it, with it, and points lost; mean over seeds.\n\n";
+      out += fmt::format("{:<{}} {:>5}", "case", wide, "load");
+      for (const auto& each : policies) out += fmt::format("  {:>22}", name(each.first));
+      out += '\n';
+    }
+    out += fmt::format("{:<{}} {:>5.3g}", point.name, wide, point.load);
+    double ours = -1, our_loss = 0, expire = -1;
+    for (std::size_t p = 0; p < policies.size(); ++p) {
+      std::vector<double> usual;
+      for (const CellResult* cell : point.seeds) {
+        const CellResult* twin = twin_of(*cell, cells);
+        if (twin) usual.push_back(twin->policies[p].second.value_attainment);
+      }
+      const double without = estimate(usual).mean;
+      const double with = over_seeds(point, p, [](const Figures& f) { return f.value_attainment; }).mean;
+      out += fmt::format("  {:>7.1f} {:>6.1f} {:>7.1f}", 100 * without, 100 * with, 100 * (without - with));
+      if (policies[p].first == Policy::qlm) ours = with, our_loss = without - with;
+      if (policies[p].first == Policy::edf_expire) expire = with;
+    }
+    out += '\n';
+    if (ours >= 0 && our_loss > tolerated) missed += fmt::format("  {} at {}: {:.1f} points lost under qlm\n", point.name, point.load, 100 * our_loss);
+    if (ours >= 0 && ours < expire - noise) missed += fmt::format("  {} at {}: {:.1f} under qlm, {:.1f} under edf-expire\n", point.name, point.load, 100 * ours, 100 * expire);
+  }
+  if (out.empty()) return out;
+  return out + (missed.empty() ? "\nNo cell in which qlm loses more than 5 points to what is in the way, or is more than 0.5 behind edf-expire beside it.\n"
+                               : "\nCells in which qlm loses more than 5 points to what is in the way, or is more than 0.5 behind edf-expire beside it:\n" + missed);
 }
 
 std::string to_table(const std::vector<CellResult>& cells) {

@@ -12,6 +12,7 @@ namespace qlm::suite {
 
 struct CellResult {
   std::string name;  // of the case
+  std::string undisturbed;  // the case that it is with something in its way; empty: none is
   double load = 0;
   std::uint64_t seed = 0;
   double capacity = 0;  // requests a second at load 1
@@ -26,6 +27,10 @@ std::string to_json(const std::string& suite_name, const std::vector<CellResult>
 // A line for each case, load and policy: means over the seeds with half the width of their 95 % confidence interval
 // (Student's t over seeds), the worst class beside it; losing cells of `qlm` named below.
 std::string to_table(const std::vector<CellResult>& cells);
+
+// What each thing in the way costs: a line for each disturbed case and load with what each policy loses against the same
+// without it, and the cells named in which qlm loses too much or is behind edf-expire. Empty where nothing is in the way.
+std::string losses_table(const std::vector<CellResult>& cells);
 
 // A line for each case, load and policy, its seeds together: what was told of waits at admission against what they were.
 std::string waits_table(const std::vector<CellResult>& cells);

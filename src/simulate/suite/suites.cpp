@@ -175,6 +175,76 @@ std::vector<Case> all_cases(Duration batch_2, std::initializer_list<const Swappi
   return cases;
 }
 
+// -- the same with something in the way
+
+// What is told or done wrong. The load of an engine that is slow is meant of what the fleet can do then.
+struct Trouble {
+  const char* name;
+  fleet::Disturbance disturbance;
+  std::vector<fleet::SpeedChange> changes;
+  bool needs_others = false;   // another instance that goes on
+  bool states_lengths = false; // both it and its twin
+  bool untold_slots = false;   // the same
+};
+constexpr Duration half_way = 1200s;
+constexpr double left_of_two = 0.75;  // of what two alike engines can do, once one is at half speed
+
+std::vector<Trouble> troubles() {
+  const auto with = [](auto&& set) {
+    fleet::Disturbance d;
+    set(d);
+    return d;
+  };
+  return {
+      {.name = "counts", .disturbance = with([](auto& d) { d.counted = {0.4, 1.6}; })},
+      {.name = "wrong", .disturbance = with([](auto& d) { d.stated = {0.4, 1.6}; }), .states_lengths = true},
+      {.name = "prior-130", .disturbance = with([](auto& d) { d.believed_speed = 1.3; })},
+      {.name = "prior-70", .disturbance = with([](auto& d) { d.believed_speed = 0.7; })},
+      {.name = "stale", .disturbance = with([](auto& d) { d.stats_age = 5s; }), .untold_slots = true},
+      {.name = "lost-events", .disturbance = with([](auto& d) { d.lost = 0.1; })},
+      {.name = "half-speed", .changes = {{Duration{}, 0, 2}}, .needs_others = true},
+      {.name = "half-speed-later", .changes = {{half_way, 0, 2}}, .needs_others = true},
+      {.name = "away", .disturbance = with([](auto& d) { d.outages = {{half_way, half_way + 120s, 0}}; }), .needs_others = true},
+  };
+}
+
+// Twins come before what is done to them.
+std::vector<Case> troubled(const Case& usual) {
+  std::vector<Case> cases = {usual};
+  const auto twin_of = [&](const Trouble& t) {
+    Case twin = usual;
+    if (t.states_lengths) twin.name += "/stated";
+    if (t.untold_slots) twin.name += "/untold";
+    twin.states_lengths = t.states_lengths;
+    if (t.untold_slots) twin.tells_slots = false;
+    if (std::ranges::find(cases, twin.name, &Case::name) == cases.end()) cases.push_back(twin);
+    return twin;
+  };
+  const bool alike = usual.instances.size() == 2;
+  for (const Trouble& t : troubles()) {
+    const bool changes_later = !t.changes.empty() && t.changes.front().at > Duration{};
+    if ((t.needs_others && usual.instances.size() < 2) || (changes_later && !alike)) continue;
+    Case made = twin_of(t);
+    made.undisturbed = made.name;
+    made.name += fmt::format("/{}", t.name);
+    made.disturbance = t.disturbance;
+    made.changes = t.changes;
+    if (changes_later) {
+      made.arrivals = [arrivals = usual.arrivals](double per_second, Duration duration, std::uint64_t seed) {
+        const Duration before = std::min(half_way, duration);
+        workload::Trace all = arrivals(per_second, before, seed);
+        for (workload::TraceRequest& r : arrivals(per_second * left_of_two, duration - before, seed * 1000 + 1)) {
+          r.arrival += before;
+          all.push_back(std::move(r));
+        }
+        return all;
+      };
+    }
+    cases.push_back(std::move(made));
+  }
+  return cases;
+}
+
 const std::vector<Policy> quick_policies = {Policy::fcfs, Policy::edf, Policy::edf_expire, Policy::sjf, Policy::greedy, Policy::qlm};
 const std::vector<Policy> compared_policies = {Policy::fcfs,     Policy::edf,    Policy::edf_expire,    Policy::sjf,    Policy::greedy,
                                                Policy::shepherd, Policy::qlm_lp, Policy::qlm_lp_expire, Policy::qlm_sp, Policy::qlm};
@@ -219,14 +289,33 @@ Suite change() {
   return s;
 }
 
+Suite robust() {
+  Suite s{.name = "robust", .loads = {0.95, 1.2, 1.5}};
+  Case one = one_model("w_a", "a100-80/mistral-7b@2026", 600s);
+  one.name = "w_a/one";
+  Case two = one;
+  two.name = "w_a/two";
+  two.instances.push_back(two.instances.front());
+  two.instances.back().name = "gpu1";
+  for (const Case& usual : {one, two, several_models("w_b/four", "w_b", four, two_a100, warm, 600s),
+                            several_models("heterogeneous", "w_b", four, mixed_gpus, warm, 600s)}) {
+    for (Case& c : troubled(usual)) s.cases.push_back(std::move(c));
+  }
+  s.seeds = 1;
+  s.duration = 2400s;
+  s.policies = {Policy::edf_expire, Policy::qlm};
+  return s;
+}
+
 struct Named {
   SuiteName name;
   Suite (*make)();
 };
-const std::array<Named, 4> named = {{{{"smoke", "forty minutes of one model, and of four by turns, at three loads, one seed: under a minute"}, smoke},
+const std::array<Named, 5> named = {{{{"smoke", "forty minutes of one model, and of four by turns, at three loads, one seed: under a minute"}, smoke},
                                      {{"paper", "the paper's own set-up: 3,500 requests a trace"}, paper},
                                      {{"steady", "three hours of arrivals at six loads, three seeds, class values 1/1/1 and 10/3/1"}, steady},
-                                     {{"changes", "busy periods after outputs grew longer, the engine slower, or in bursts: what is told of waits"}, change}}};
+                                     {{"changes", "busy periods after outputs grew longer, the engine slower, or in bursts: what is told of waits"}, change},
+                                     {{"robust", "lengths, speeds and statistics told wrong or late, events lost, an engine slow or away: what each costs"}, robust}}};
 
 }  // namespace
 
@@ -237,7 +326,11 @@ Result<Case> with_values(const Case& of, const std::vector<double>& values) {
     return fail(fmt::format("{} has {} classes, not {}", of.name, of.classes.size(), values.size()));
   }
   for (std::size_t c = 0; c < values.size(); ++c) made.classes[c].value = values[c];
-  if (std::ranges::any_of(values, [](double v) { return v != 1; })) made.name += fmt::format("/values-{}", fmt::join(values, "-"));
+  if (std::ranges::any_of(values, [](double v) { return v != 1; })) {
+    const std::string told = fmt::format("/values-{}", fmt::join(values, "-"));
+    made.name += told;
+    if (!made.undisturbed.empty()) made.undisturbed += told;
+  }
   return made;
 }
 

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <tuple>
 #include <utility>
 
@@ -121,6 +122,47 @@ TEST(Suite, WhatChangesIsSilentAndTheLoadFollowsWhatTheEngineCanDo) {
   EXPECT_NEAR(arrivals(bursts, 2500s, 3600s).first, 1833, 200);
 }
 
+TEST(Suite, WhatIsInTheWayComesAfterTheSameWithoutItAndTheLoadFollowsWhatTheFleetCanDo) {
+  const Suite robust = *suite("robust");
+  const auto named = [&](std::string_view name) { return *std::ranges::find(robust.cases, name, &Case::name); };
+  int disturbed = 0;
+  for (std::size_t i = 0; i < robust.cases.size(); ++i) {
+    const Case& c = robust.cases[i];
+    if (c.undisturbed.empty()) continue;
+    ++disturbed;
+    const auto twin = std::ranges::find(robust.cases, c.undisturbed, &Case::name);
+    ASSERT_NE(twin, robust.cases.end()) << c.name;
+    EXPECT_LT(twin - robust.cases.begin(), static_cast<std::ptrdiff_t>(i));
+    EXPECT_EQ(twin->undisturbed, "");
+    EXPECT_EQ(c.tells_slots, twin->tells_slots);
+    EXPECT_EQ(c.states_lengths, twin->states_lengths);
+    EXPECT_EQ(with_values(c, {10, 3, 1})->undisturbed, with_values(*twin, {10, 3, 1})->name);
+  }
+  EXPECT_EQ(disturbed, 6 + 9 + 9 + 8);
+  Case usual = named("w_a/two"), slow = named("w_a/two/half-speed");
+  for (Case* c : {&usual, &slow}) {
+    for (fleet::InstanceSpec& i : c->instances) i.limits.max_num_seqs = 32;
+  }
+  EXPECT_NEAR(measured_capacity(slow, 3000) / measured_capacity(usual, 3000), 0.75, 0.03);
+  const auto later = named("w_a/two/half-speed-later").arrivals(10, 2400s, 1);
+  const auto before = std::ranges::count_if(later, [](const workload::TraceRequest& r) { return r.arrival < 1200s; });
+  EXPECT_NEAR(static_cast<double>(std::ssize(later) - before) / static_cast<double>(before), 0.75, 0.04);
+}
+
+TEST(Suite, ADisturbanceIsOfTheFleetAndItsSeedOfTheCellAndItsCapacityIsMeasuredWithout) {
+  Case c = small_case();
+  const double usual = measured_capacity(c, 1500);
+  c.disturbance.outages = {{1s, 10h, 0}};
+  c.disturbance.lost = 0.5;
+  EXPECT_EQ(measured_capacity(c, 1500), usual);
+  const fleet::FleetSpec spec = fleet_spec(c, Policy::qlm, 7);
+  EXPECT_EQ(spec.disturbance.lost, 0.5);
+  EXPECT_EQ(spec.disturbance.seed, 7u);
+  c.states_lengths = true;
+  const auto stated = to_arrivals(c, c.arrivals(10, 10s, 1)).value();
+  for (const fleet::Arrival& a : stated) EXPECT_EQ(a.max_output, a.output);
+}
+
 report::RequestRecord waited(Duration wait) {
   report::RequestRecord r;
   r.arrival = 100s;
@@ -183,7 +225,7 @@ CellResult cell(double load, std::uint64_t seed, double qlm, double sjf) {
   Figures ours, other;
   ours.value_attainment = qlm;
   other.value_attainment = sjf;
-  return {.name = "w_a/x", .load = load, .seed = seed, .capacity = 10, .values = {}, .limits = {}, .policies = {{Policy::sjf, other}, {Policy::qlm, ours}}};
+  return {.name = "w_a/x", .undisturbed = {}, .load = load, .seed = seed, .capacity = 10, .values = {}, .limits = {}, .policies = {{Policy::sjf, other}, {Policy::qlm, ours}}};
 }
 
 TEST(SuiteReport, ALosingCellIsNamedAndNoiseIsNot) {
@@ -197,7 +239,7 @@ TEST(SuiteReport, TheGapToTheBoundIsSplitIntoWhatNobodySeesWhatSwapsTakeAndTheRe
     Figures f;
     f.all = f.steady = {.offered = 100, .on_time = on_time};
     f.set_up_share = 0.1;
-    return to_table({{.name = "x", .load = 1.2, .seed = 1, .capacity = 10, .values = {},
+    return to_table({{.name = "x", .undisturbed = {}, .load = 1.2, .seed = 1, .capacity = 10, .values = {},
                       .limits = {.bound = 0.98, .ceiling = ceiling, .steady_ceiling = steady_ceiling}, .policies = {{Policy::qlm, f}}}});
   };
   EXPECT_NE(of(90, 0.95, {}).find("gap of qlm to the bound 8.0: information 3.0, set-ups 0.0, drains and the rest 5.0"), std::string::npos);
@@ -207,6 +249,26 @@ TEST(SuiteReport, TheGapToTheBoundIsSplitIntoWhatNobodySeesWhatSwapsTakeAndTheRe
 TEST(SuiteReport, SeedsOfOnePointAreMeanAndInterval) {
   // Two values 0.8 and 0.9: mean 0.85, t(1) = 12.706, so 12.706 * 0.0707 / sqrt 2 = 0.635.
   EXPECT_NE(to_table({cell(1, 1, 0.8, 0.5), cell(1, 2, 0.9, 0.5)}).find("85.0 ±63.5"), std::string::npos);
+}
+
+CellResult robust_cell(std::string name, std::string undisturbed, double qlm, double expire) {
+  Figures ours, other;
+  ours.value_attainment = qlm;
+  other.value_attainment = expire;
+  return {.name = std::move(name), .undisturbed = std::move(undisturbed), .load = 1.2, .seed = 1, .capacity = 10, .values = {}, .limits = {}, .policies = {{Policy::edf_expire, other}, {Policy::qlm, ours}}};
+}
+
+TEST(SuiteReport, WhatIsInTheWayIsHeldAgainstTheSameWithoutItAndCellsThatMissTheAimAreNamed) {
+  const CellResult usual = robust_cell("x", "", 0.95, 0.90);
+  const auto told = [&](double qlm, double expire) { return losses_table({usual, robust_cell("x/slow", "x", qlm, expire)}); };
+  EXPECT_EQ(losses_table({usual}), "") << "nothing is in the way";
+  EXPECT_NE(told(0.901, 0.9).find("No cell"), std::string::npos);
+  EXPECT_NE(told(0.899, 0.8).find("x/slow at 1.2: 5.1 points lost under qlm"), std::string::npos);
+  EXPECT_NE(told(0.92, 0.93).find("x/slow at 1.2: 92.0 under qlm, 93.0 under edf-expire"), std::string::npos);
+  EXPECT_NE(told(0.92, 0.924).find("No cell"), std::string::npos) << "within the noise";
+  const std::string json = to_json("robust", {usual, robust_cell("x/slow", "x", 0.9, 0.8)});
+  EXPECT_NE(json.find(R"("undisturbed":"x","lost":{"edf-expire":0.100000,"qlm":0.050000})"), std::string::npos);
+  EXPECT_EQ(json.find("undisturbed", json.find("undisturbed") + 1), std::string::npos) << "only where something is";
 }
 
 }  // namespace
