@@ -55,7 +55,8 @@ void Completion::start() {
     Choice& choice = choices_[i];
     const Tokens prompt{static_cast<std::int64_t>(request_.prompts[choice.prompt].size())};
     const auto ticket =
-        context_.steps.submit(*this, i, prompt, Tokens{static_cast<std::int64_t>(choice.tokens.size())});
+        context_.steps.submit(*this, i, prompt, Tokens{static_cast<std::int64_t>(choice.tokens.size())},
+                              context_.prefix_cache ? block_keys(request_.prompts[choice.prompt], EngineModel::block_size.count) : std::vector<std::uint64_t>{});
     if (!ticket) {
       abandon();
       const Refusal refusal{.message = ticket.error().message};
@@ -350,8 +351,9 @@ void Completion::finish_stream() {
   std::string out;
   if (request_.include_usage) {
     const auto prompt = prompt_tokens(), generated = generated_tokens();
-    out = envelope_ + fmt::format(R"(],"usage":{{"prompt_tokens":{},"total_tokens":{},"completion_tokens":{}}},{}}})",
-                                  prompt, prompt + generated, generated, fingerprint) + "\n\n";
+    out = envelope_ + fmt::format(R"(],"usage":{{"prompt_tokens":{},"total_tokens":{},"completion_tokens":{}{}}},{}}})",
+                                  prompt, prompt + generated, generated,
+                                  context_.prefix_cache ? R"(,"prompt_tokens_details":)" + prompt_details() : "", fingerprint) + "\n\n";
   }
   out += "data: [DONE]\n\n";
   exchange_->write(out);
@@ -394,8 +396,8 @@ void Completion::respond_whole() {
   }
   fmt::format_to(
       std::back_inserter(out),
-      R"(],"service_tier":null,{},"usage":{{"prompt_tokens":{},"total_tokens":{},"completion_tokens":{},"prompt_tokens_details":null,"completion_tokens_details":null}})",
-      fingerprint, prompt_tokens(), prompt_tokens() + generated_tokens(), generated_tokens());
+      R"(],"service_tier":null,{},"usage":{{"prompt_tokens":{},"total_tokens":{},"completion_tokens":{},"prompt_tokens_details":{},"completion_tokens_details":null}})",
+      fingerprint, prompt_tokens(), prompt_tokens() + generated_tokens(), generated_tokens(), prompt_details());
   if (request_.chat) {
     out += R"(,"prompt_logprobs":null)";
     append_prompt_ids(out, choices_[0], true);
@@ -409,6 +411,14 @@ std::int64_t Completion::prompt_tokens() const {
   std::size_t count = 0;
   for (const auto& prompt : request_.prompts) count += prompt.size();
   return static_cast<std::int64_t>(count);
+}
+
+// As vLLM tells them with --enable-prompt-tokens-details.
+std::string Completion::prompt_details() const {
+  if (!context_.prefix_cache) return "null";
+  std::int64_t cached = 0;
+  for (const Choice& choice : choices_) cached += choice.cached;
+  return fmt::format(R"({{"cached_tokens":{}}})", cached);
 }
 
 std::int64_t Completion::generated_tokens() const {

@@ -22,6 +22,7 @@ struct CompletionContext {
   std::string model;  // as the answer names it
   std::int64_t max_model_len;
   std::int64_t mean_output;
+  bool prefix_cache;
   std::uint64_t seed;  // the emulator's own, mixed into the request's
   Fault fault;         // kinds that act within an answer; else none
   std::function<void()> on_die;
@@ -33,6 +34,7 @@ class Completion final : public StepLoop::Listener, public std::enable_shared_fr
   Completion(Generation request, std::shared_ptr<net::Exchange> exchange, CompletionContext context);
   ~Completion() override;
   void start();
+  void on_cached(std::uint32_t choice, Tokens cached) override { choices_[choice].cached = cached.count; }
   void on_tokens(std::uint32_t choice, std::int64_t generated, bool finished) override;
 
  private:
@@ -43,6 +45,7 @@ class Completion final : public StepLoop::Listener, public std::enable_shared_fr
     std::string stop_reason;         // the stop string met, or empty
     std::size_t text_size;           // of the tokens' text, up to the stop string
     std::int64_t sent = 0;
+    std::int64_t cached = 0;  // tokens of the prompt
     Instant last_token{};
     StepLoop::Ticket ticket = 0;
     bool done = false;
@@ -63,6 +66,7 @@ class Completion final : public StepLoop::Listener, public std::enable_shared_fr
   void finish_stream();
   void respond_whole();
   std::int64_t prompt_tokens() const;
+  std::string prompt_details() const;  // of the usage
   std::int64_t generated_tokens() const;
   void abandon();  // the engine forgets whatever still runs
   void end();

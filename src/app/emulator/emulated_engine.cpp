@@ -91,7 +91,7 @@ struct EmulatedEngine::Impl : std::enable_shared_from_this<Impl> {
         max_model_len(
             std::min(options.profile.max_model_len, options.profile.kv_tokens - EngineModel::block_size)
                 .count),
-        steps(loop, options.profile, options.speed) {
+        steps(loop, options.profile, options.speed, options.prefix_cache) {
     if (options.served_as.empty()) options.served_as.emplace_back(options.profile.model);
     started_at = unix_seconds();
     set_fault(options.fault);
@@ -304,6 +304,7 @@ void EmulatedEngine::Impl::generate(const ExchangePtr& exchange, std::string_vie
                             .model = request->model.empty() ? options.served_as.front() : request->model,
                             .max_model_len = max_model_len,
                             .mean_output = options.mean_output.count,
+                            .prefix_cache = options.prefix_cache,
                             .seed = options.seed,
                             .fault = strikes,
                             .on_die = options.on_die,

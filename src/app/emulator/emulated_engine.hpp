@@ -25,6 +25,7 @@ struct EmulatorOptions {
   double speed = 1;                    // times the profile's
   std::uint64_t seed = 0;              // of its texts
   Tokens mean_output{228};             // of generations not told to ignore their end; geometric
+  bool prefix_cache = false;           // keeps blocks by what is in them, and tells of cached tokens
   bool bare = false;                   // tells nothing of itself but its models: no metrics, no health, no version
   Fault fault;
   std::function<void()> on_die;  // what the fault `die` does

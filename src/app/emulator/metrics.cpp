@@ -68,10 +68,9 @@ std::string Metrics::text(const std::string& model, const EngineModel& engine, D
   one("vllm:num_preemptions_total", "counter", "Cumulative number of preemptions.",
       engine.totals().preemptions);
   one("vllm:prompt_tokens_total", "counter", "Number of prefill tokens processed.", prompt_tokens);
-  // The model of the engine has no prefix cache.
-  one("vllm:prompt_tokens_cached_total", "counter", "Number of cached prompt tokens.", 0);
+  one("vllm:prompt_tokens_cached_total", "counter", "Number of cached prompt tokens.", engine.totals().cached.count);
   one("vllm:prefix_cache_queries_total", "counter", "Prefix cache queries, in tokens.", prompt_tokens);
-  one("vllm:prefix_cache_hits_total", "counter", "Prefix cache hits, in tokens.", 0);
+  one("vllm:prefix_cache_hits_total", "counter", "Prefix cache hits, in tokens.", engine.totals().cached.count);
   one("vllm:generation_tokens_total", "counter", "Number of generation tokens processed.", generation_tokens);
   head(out, "vllm:request_success_total", "counter", "Count of successfully processed requests.");
   constexpr std::array<std::string_view, 3> reasons = {"stop", "length", "abort"};

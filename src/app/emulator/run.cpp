@@ -30,7 +30,7 @@ struct Arguments {
   std::string fault = "none";
   std::int64_t fault_after = 0, fault_count = 0;
   double fault_factor = 10;
-  bool bare = false;
+  bool bare = false, prefix_cache = false;
   bool print_profiles = false;
   std::string replay_log;
 };
@@ -132,6 +132,7 @@ int serve(const Arguments& arguments, const EngineProfile& profile) {
                                                .speed = arguments.speed,
                                                .seed = arguments.seed,
                                                .mean_output = Tokens{arguments.mean_output},
+                                               .prefix_cache = arguments.prefix_cache,
                                                .bare = arguments.bare,
                                                .fault = *fault,
                                                .on_die = [] { std::_Exit(70); }});
@@ -177,6 +178,7 @@ int run(int argc, char** argv) {
          "tokens a step may compute (default: the profile's)");
   number("--max-model-len", a.max_model_len, "context length (default: the profile's)");
   number("--kv-tokens", a.kv_tokens, "size of the KV cache (default: the profile's)");
+  app.add_flag("--prefix-cache", a.prefix_cache, "keep the KV blocks of prompts, and say in `usage` how many tokens were cached")->group("Engine");
   number("--mean-output", a.mean_output, "mean length of an output that ends by itself (default: 228)");
   app.add_option("--speed", a.speed, "times faster than life")
       ->check(CLI::Range(1e-3, 1e6))

@@ -4,13 +4,21 @@
 
 namespace qlm::emulator {
 
-StepLoop::StepLoop(net::Loop& loop, const EngineProfile& profile, double speed)
-    : loop_(loop), timer_(loop), engine_(profile), speed_(speed) {}
+namespace {
+EngineLimits limits_with(const EngineProfile& profile, bool prefix_cache) {
+  EngineLimits limits = limits_of(profile);
+  limits.prefix_cache = prefix_cache;
+  return limits;
+}
+}  // namespace
+
+StepLoop::StepLoop(net::Loop& loop, const EngineProfile& profile, double speed, bool prefix_cache)
+    : loop_(loop), timer_(loop), engine_(profile.step, limits_with(profile, prefix_cache)), speed_(speed) {}
 
 Result<StepLoop::Ticket> StepLoop::submit(Listener& listener, std::uint32_t choice, Tokens prompt,
-                                          Tokens output) {
+                                          Tokens output, std::vector<std::uint64_t> keys) {
   const Ticket ticket = ++last_ticket_;
-  const auto id = engine_.submit(prompt, output, ticket);
+  const auto id = engine_.submit(prompt, output, ticket, std::move(keys));
   if (!id) return std::unexpected(id.error());
   entries_.emplace(ticket, Entry{&listener, choice, *id, output.count});
   if (!engine_.in_step()) {
@@ -48,7 +56,11 @@ void StepLoop::begin() {
 void StepLoop::end() {
   busy_ += step_takes_;
   const auto result = engine_.finish_step();
-  for (const auto& event : result.first_token) generating_.push_back(event.user);
+  for (const auto& event : result.first_token) {
+    generating_.push_back(event.user);
+    const auto entry = entries_.find(event.user);
+    if (entry != entries_.end() && event.cached.count > 0) entry->second.listener->on_cached(entry->second.choice, event.cached);
+  }
   std::vector<Entry> finished;
   for (const auto& event : result.finished) {
     finished.push_back(entries_.at(event.user));

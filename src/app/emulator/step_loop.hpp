@@ -18,14 +18,17 @@ class StepLoop {
   struct Listener {
     virtual ~Listener() = default;
     // A step ended; `choice` of this listener has `generated` tokens by now. May abort itself and others.
+    // Before its first token, where the engine keeps prefixes: so much of the prompt it found.
+    virtual void on_cached(std::uint32_t /*choice*/, Tokens /*cached*/) {}
     virtual void on_tokens(std::uint32_t choice, std::int64_t generated, bool finished) = 0;
   };
   using Ticket = std::uint64_t;
 
-  StepLoop(net::Loop& loop, const EngineProfile& profile, double speed);
+  StepLoop(net::Loop& loop, const EngineProfile& profile, double speed, bool prefix_cache = false);
 
   // The listener must live until the sequence finished or its ticket was aborted.
-  Result<Ticket> submit(Listener& listener, std::uint32_t choice, Tokens prompt, Tokens output);
+  Result<Ticket> submit(Listener& listener, std::uint32_t choice, Tokens prompt, Tokens output,
+                        std::vector<std::uint64_t> keys = {});  // of its blocks, see EngineModel
   void abort(
       Ticket ticket);  // takes effect at the engine when the step under way ends; the listener hears no more
 

@@ -75,4 +75,14 @@ std::string base64(std::span<const std::uint8_t> bytes) {
   return out;
 }
 
+std::vector<std::uint64_t> block_keys(std::span<const TokenId> prompt, std::size_t block) {
+  std::vector<std::uint64_t> keys;
+  std::uint64_t key = 0;
+  for (std::size_t k = 0; k < prompt.size(); ++k) {
+    key = mix(key ^ static_cast<std::uint64_t>(prompt[k]));
+    if ((k + 1) % block == 0) keys.push_back(key);
+  }
+  return keys;
+}
+
 }  // namespace qlm::emulator

@@ -21,6 +21,9 @@ std::string_view token_text(TokenId id);  // a blank and a word: " mako"
 std::vector<TokenId> tokenize(std::string_view text);
 std::string detokenize(std::span<const TokenId> ids);
 
+// One for each whole block of the prompt, that stands for all text up to its end (EngineModel::submit).
+std::vector<std::uint64_t> block_keys(std::span<const TokenId> prompt, std::size_t block);
+
 class Generator {
  public:
   // Lengths are geometric with that mean: whether to stop is decided at each token, as a model does.

@@ -168,6 +168,7 @@ void FrontDoor::accept(const Shared& exchange, const TenantFacts& tenant) {
   description.slo = resolved->slo;
   description.deadline = resolved->deadline;
   description.prompt = prompt_size(*model, *facts);
+  description.prefix = facts->prefix;
   description.max_output = facts->max_tokens;
   description.body = Bytes{static_cast<std::int64_t>(exchange->body()->size())};
   description.client_timeout = resolved->patience;

@@ -126,6 +126,7 @@ void FrontDoor::write_decisions(openai::JsonWriter& json, const std::vector<Expl
     if (record.instance) json.member("instance", registry_.instance_name(*record.instance));
     if (record.attempt != no_attempt) json.member("attempt", record.attempt.value);
     if (record.reason != Reason::none) json.member("reason", name(record.reason));
+    if (record.decision == Decision::dispatched) json.member("because", name(record.because)).member("expected_cached_tokens", record.cached.count);
     if (const std::string_view counted = count_name(record.decision); !counted.empty()) json.member(counted, record.count);
     if (record.limit != 0) json.member("limit", record.limit);
     if (record.wait) write_wait(json, *record.wait);

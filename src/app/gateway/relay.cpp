@@ -310,6 +310,7 @@ void Relay::over(RelayEnd end, std::optional<Duration> retry_after) {
   ended.end = end.end;
   ended.retry_after = retry_after;
   ended.prompt = end.usage ? end.usage->prompt : Tokens{0};
+  if (end.usage) ended.cached = end.usage->cached;
   ended.generated = end.usage ? end.usage->completion : Tokens{end.content_events};
   if (reading_ == Reading::error) ended.status = status_;
   end.lost = lost_to(ended, aborted_);

@@ -59,6 +59,7 @@ void RequestSession::dispatch(const action::Dispatch& action) {
   const auto upstream = services_.fleet.upstream(action.instance);
   dispatched_ = services_.loop.now();
   record_.attempts = action.key.attempt.value;
+  record_.cached_expected = action.cached;
   if (!upstream) {  // it left between the decision and now
     count_lost({Loss::instance_down});
     services_.host.feed(event::Ended{action.key, event::AttemptEnd::failed_before_byte, {}, {}, {}});
@@ -197,7 +198,10 @@ void RequestSession::reply_whole(int status, const http::Fields& fields, std::st
 
 void RequestSession::reply_ended(const RelayEnd& end) {
   record_.output_tokens = end.usage ? end.usage->completion : Tokens{end.content_events};
-  if (end.usage) record_.prompt_tokens = end.usage->prompt;
+  if (end.usage) {
+    record_.prompt_tokens = end.usage->prompt;
+    record_.cached = end.usage->cached;
+  }
   if (end.error) engine_error_ = end.error->message;
   count_lost(end.lost);
   if (answered_ || !relaying_) return;

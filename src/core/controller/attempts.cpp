@@ -199,6 +199,7 @@ void Controller::State::ask_abort(Index index, action::AbortWhy why) {
 
 void Controller::State::on(const event::Ended& e) {
   const auto entry = ledger.find(e.key);
+  const Tokens expected_cached = entry ? ledger[*entry].cached : Tokens{0};
   std::optional<InstanceId> where;
   if (entry) {
     LedgerEntry& open = ledger[*entry];
@@ -231,6 +232,7 @@ void Controller::State::on(const event::Ended& e) {
   if (r.state != RequestState::dispatched && r.state != RequestState::streaming) return;
   r.received = r.kept + e.generated;
   InstanceRecord* i = r.instance ? instance(*r.instance) : nullptr;
+  if (i) prefix_done(r, *i, e, expected_cached);
   const bool is_evicted = e.end == event::AttemptEnd::aborted && r.aborting == action::AbortWhy::evicted && !r.cancelled;
   if (!is_evicted) settle_tokens(r, e);  // it goes on: what it uses is known when it is whole
 

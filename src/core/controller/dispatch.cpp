@@ -193,8 +193,7 @@ void Controller::State::serve(ModelId id) {
       node = following(id, node);
       continue;
     }
-    InstanceRecord* best = nullptr;
-    double best_load = 0;
+    with_room.clear();
     bool avoided = false, gives_way = false;
     for (InstanceId candidate : m.instances) {
       InstanceRecord& i = instances[candidate.index()];
@@ -210,18 +209,12 @@ void Controller::State::serve(ModelId id) {
         if (available(i)) i.governor.note_full();
         continue;
       }
-      if (front(i) != node) continue;
-      // The canary goes first: while others have room it would never fly, and its instance never come back.
-      const bool canary = i.breaker == BreakerState::half_open;
-      const double load = canary ? 0 : static_cast<double>(ledger.account(candidate).slots + 1) / static_cast<double>(capacity(i));
-      if (!best || load < best_load) {
-        best = &i;
-        best_load = load;
-      }
+      if (front(i) == node) with_room.push_back(candidate);
     }
     const OrderForest::Index after = following(id, node);
-    if (best) {
-      dispatch(index, *best);
+    if (!with_room.empty()) {
+      const InstanceChoice choice = choose_instance_for(r);
+      dispatch(index, instances[with_room[choice.index].index()], choice.why);
       node = m.shares.passing_over ? first_to_serve(id) : after;  // who is owed something may be another now
       continue;
     }
@@ -242,12 +235,11 @@ void Controller::State::serve(InstanceId id) {
     if (!i || !available(*i)) return;
     const OrderForest::Index best = front(*i);
     if (best == OrderForest::none) return;
-    const Index index = forest.payload(best);
-    if (!has_room(*i, memory_at_start(requests[index].request))) {
+    if (!has_room(*i, memory_at_start(requests[forest.payload(best)].request))) {
       i->governor.note_full();
       return;
     }
-    dispatch(index, *i);
+    dispatch(forest.payload(with_prefix(*i, best)), *i, ChosenFor::asked);
   }
 }
 
@@ -280,8 +272,10 @@ void Controller::State::serve_all() {
   for (std::size_t id = 0; id < models.size(); ++id) serve(ModelId{static_cast<std::uint32_t>(id)});
 }
 
-void Controller::State::dispatch(Index index, InstanceRecord& i) {
+void Controller::State::dispatch(Index index, InstanceRecord& i, ChosenFor because) {
   RequestRecord& r = requests[index];
+  const Tokens cached = cached_at(r, i);
+  prefix_sent(r, i, cached);
   score(r, WaitCalibration::End::dispatched);
   const LedgerEntry::Charge charged = charge(model(r.request.model), r, model(r.request.model).queue.phase(forest, r.place, r.node));
   dequeue(index);
@@ -304,6 +298,7 @@ void Controller::State::dispatch(Index index, InstanceRecord& i) {
                                   .model = r.request.model,
                                   .prompt = r.request.prompt,
                                   .longest = r.request.max_output.value_or(unbounded),
+                                  .cached = cached,
                                   .kept = r.kept,
                                   .kv = memory_at_start(r.request),
                                   .charge = charged,
@@ -317,8 +312,10 @@ void Controller::State::dispatch(Index index, InstanceRecord& i) {
           .instance = i.description.id,
           .attempt = r.attempt,
           .count = m.queue.count(),
-          .limit = capacity(i)});
-  emit(action::Dispatch{{r.request.id, r.attempt}, i.description.id});
+          .limit = capacity(i),
+          .because = because,
+          .cached = cached});
+  emit(action::Dispatch{{r.request.id, r.attempt}, i.description.id, cached});
 }
 
 }  // namespace qlm

@@ -208,7 +208,7 @@ void Controller::State::saw_tokens(LedgerEntry& entry, Tokens so_far, bool ended
   if (fresh.count < 0) return;
   if (!began && (fresh.count > 0 || ended)) {
     entry.seen_running = true;
-    if (i) i->scale.started(now, entry.prompt);
+    if (i) i->scale.started(now, entry.prompt - entry.cached);
   }
   if (fresh.count > 0 || ended) {
     if (i) i->scale.generated(now, fresh);

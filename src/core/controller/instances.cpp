@@ -152,6 +152,7 @@ void Controller::State::open_breaker(InstanceRecord& i, BreakerCause cause) {
     emit(action::BreakerChanged{i.description.id, BreakerState::open, cause, cause == BreakerCause::stalled ? in_flight : i.failures});
   }
   i.breaker = BreakerState::open;
+  i.prefixes.index.clear();  // it may have been started anew
   i.retrying = false;
   i.pause = i.pause == Duration{} ? d.breaker_pause : std::min(i.pause * 2, d.breaker_pause_max);
   i.retry_at = add(now, i.pause);

@@ -27,6 +27,7 @@ struct LedgerEntry {
   bool streamed = true;     // its progress can be seen
   Tokens prompt{0};
   Tokens longest{0};        // output it may have
+  Tokens cached{0};         // of the prompt: expected to be cached there
   Tokens kept{0};           // of the prompt: generated before it was evicted
   Tokens kv{0};             // held, as far as it is known, and soon to be
   struct Charge {           // what its dispatch counted for, to tenant and class (shares.cpp)

@@ -64,6 +64,7 @@ void Controller::State::be(InstanceRecord& i, std::optional<ModelId> resident) {
   InstanceDescription& d = i.description;
   i.residency.resident.reset();
   d.models.clear();
+  i.prefixes.index.clear();
   const auto held = std::ranges::find_if(d.holds, [&](const HeldModel& h) { return h.model == resident; });
   if (held == d.holds.end()) return;
   i.residency.resident = resident;

@@ -1,6 +1,6 @@
 // Inside of the controller: its records and the steps its events are made of. Included by the controller's own .cpp
-// files only. admission.cpp lets requests in and out of the queue, dispatch.cpp binds them to instances, attempts.cpp
-// hears how that went, estimates.cpp learns from it how long requests take and wait, on_time.cpp chooses whom to give up,
+// files only. admission.cpp lets requests in and out of the queue, dispatch.cpp binds them to instances,
+// affinity.cpp says to which of several, attempts.cpp hears how that went, estimates.cpp learns from it how long requests take and wait, on_time.cpp chooses whom to give up,
 // fairness.cpp between tenants, shares.cpp what somebody has whatever the order says, residency.cpp which model is served
 // where, visits_ahead.cpp when one will be, instances.cpp minds breakers and stalls, queries.cpp and picture.cpp answer
 // questions.
@@ -21,12 +21,14 @@
 #include "core/controller/ledger.hpp"
 #include "core/controller/model_queue.hpp"
 #include "core/controller/order_tree.hpp"
+#include "core/controller/prefix_index.hpp"
 #include "core/controller/timer_heap.hpp"
 #include "core/estimate/length_model.hpp"
 #include "core/estimate/step_scale.hpp"
 #include "core/estimate/turns.hpp"
 #include "core/estimate/wait_calibration.hpp"
 #include "core/estimate/waiting_time.hpp"
+#include "core/plan/instance_choice.hpp"
 #include "core/plan/order.hpp"
 #include "core/plan/swap_rule.hpp"
 
@@ -47,6 +49,7 @@ struct RequestRecord {
   bool cancelled = false;             // the client left while an attempt runs
   std::optional<action::AbortWhy> aborting;  // its attempt was asked to end
   Attempt attempt = no_attempt;       // the newest
+  std::uint8_t passed = 0;            // over, for one whose prefix was cached
   std::uint8_t failures = 0;          // attempts that failed; refusals do not count
   std::optional<InstanceId> instance; // of the newest attempt
   std::optional<InstanceId> avoid;    // where the last attempt failed: another one is tried first
@@ -223,6 +226,11 @@ struct InstanceRecord {
     Instant not_before = Instant::min();  // after a swap that failed
     double setup_scale = 1;            // of swaps against what was described, as learned
   } residency;
+  struct Prefixes {                    // what it may have cached
+    PrefixIndex index;
+    std::int64_t computed = 0;         // tokens of requests whose prefixes are known
+    double trust = 1;                  // the part of what was expected that the engine says it had
+  } prefixes;
   double relative_speed = 1;           // to the first of its model's instances, by their profiles
   // How fast it has shown itself to be, for the watchdog.
   int completions = 0;
@@ -259,6 +267,8 @@ struct Controller::State {
   TimerHeap rests;            // by request record: ends of rests
   TimerHeap instance_timers;  // by instance
   std::vector<ModelId> changed_queues;  // those marked look_again
+  std::vector<InstanceId> with_room;    // for a request, while one is chosen
+  std::vector<InstanceOffer> their_offers;
   Totals totals;
   std::uint64_t sequence = 0;
   SnapshotVersion snapshot_version{};
@@ -346,10 +356,17 @@ struct Controller::State {
   void taken(InstanceRecord& i, Attempt attempt);
   bool resting(const RequestRecord& r) const { return now < r.rests_until; }
   int capacity(const InstanceRecord& i) const;
-  void dispatch(Index index, InstanceRecord& i);
+  void dispatch(Index index, InstanceRecord& i, ChosenFor because);
   Tokens soon_generated(ModelId id, Tokens so_far, Tokens at_most) const;
   Tokens memory_at_start(const RequestDescription& r) const;
   bool any_room(ModelId id) const;
+
+  // affinity.cpp
+  Tokens cached_at(const RequestRecord& r, const InstanceRecord& i) const;  // expected
+  InstanceChoice choose_instance_for(const RequestRecord& r);
+  OrderForest::Index with_prefix(const InstanceRecord& i, OrderForest::Index first);
+  void prefix_sent(const RequestRecord& r, InstanceRecord& i, Tokens cached);
+  void prefix_done(const RequestRecord& r, InstanceRecord& i, const event::Ended& e, Tokens expected);
 
   // estimates.cpp
   Duration work_of(const RequestRecord& r) const;

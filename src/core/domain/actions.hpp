@@ -17,7 +17,7 @@ namespace qlm::action {
 struct Admitted { RequestId request; std::optional<WaitEstimate> wait; };
 
 // Answered by Ended, and then by SlotReleased.
-struct Dispatch { AttemptKey key; InstanceId instance; };
+struct Dispatch { AttemptKey key; InstanceId instance; Tokens cached{0}; };  // of its prompt, expected to be cached there
 
 // evicted: what was generated is kept by the shell, and goes on where the request is dispatched next.
 enum class AbortWhy : std::uint8_t { cancelled, stalled, instance_down, evicted };

@@ -63,9 +63,9 @@ struct DispatchParameters {
 };
 
 // What `qlm` is made of. An experiment leaves one out to see what it is worth (qlm sim --without); nobody serves without.
-enum class Component : std::uint8_t { price, on_time_set, length_model, calibration, gathering, plan, late_binding };
+enum class Component : std::uint8_t { price, on_time_set, length_model, calibration, gathering, plan, affinity, late_binding };
 inline constexpr std::array all_components = {Component::price,     Component::on_time_set, Component::length_model, Component::calibration,
-                                              Component::gathering, Component::plan,        Component::late_binding};
+                                              Component::gathering, Component::plan,        Component::affinity,       Component::late_binding};
 
 struct ControllerConfiguration {
   Policy policy = Policy::fcfs;

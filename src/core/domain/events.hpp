@@ -44,6 +44,7 @@ struct Ended {
   std::optional<Duration> retry_after;  // refused only
   Tokens prompt{0};                     // as the engine counted them; zero where it did not say
   Tokens generated{0};
+  std::optional<Tokens> cached;         // of the prompt, where the engine says
   int status = 0;                       // of the engine's answer, where that was an error
 };
 struct SlotReleased { AttemptKey key; };

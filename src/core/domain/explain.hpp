@@ -37,6 +37,18 @@ enum class Decision : std::uint8_t {
   evicted,         // count: tokens generated so far
 };
 
+// Why a request went to this instance and not to another that had room too.
+enum class ChosenFor : std::uint8_t {
+  asked,            // it had room for another, and took who was first: nobody else was asked
+  only_one,
+  canary,           // it failed, and is tried again
+  prefix,           // it has computed the most of the prompt's beginning already, and is not too full
+  least_cost,       // by profiles and learned speeds, to all
+  least_loaded,
+  slower_suffices,  // the faster ones stay free for those who need them
+  soonest,          // it cannot be on time anywhere
+};
+
 struct ExplainRecord {
   Instant at;
   Decision decision{};
@@ -52,6 +64,8 @@ struct ExplainRecord {
   std::optional<WaitEstimate> wait;
   Tokens output{0};                    // admitted: expected; of one that ended: generated
   Duration rest{};                     // requeued: before it is tried again
+  ChosenFor because = ChosenFor::asked;  // dispatched
+  Tokens cached{0};                    // dispatched: of its prompt, expected to be cached there
   Lost lost;                           // requeued, failed: what its last attempt was lost to
 };
 

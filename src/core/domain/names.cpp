@@ -10,6 +10,7 @@ std::string_view name(Component component) {
     case Component::calibration: return "calibration";
     case Component::gathering: return "gathering";
     case Component::plan: return "plan";
+    case Component::affinity: return "affinity";
     case Component::late_binding: return "late-binding";
   }
   return "unknown";
@@ -134,6 +135,20 @@ std::string_view name(Loss loss) {
     case Loss::failed: return "failed";
     case Loss::stalled: return "stalled";
     case Loss::instance_down: return "instance_down";
+  }
+  return "unknown";
+}
+
+std::string_view name(ChosenFor why) {
+  switch (why) {
+    case ChosenFor::asked: return "asked";
+    case ChosenFor::only_one: return "only_one";
+    case ChosenFor::canary: return "canary";
+    case ChosenFor::prefix: return "prefix";
+    case ChosenFor::least_cost: return "least_cost";
+    case ChosenFor::least_loaded: return "least_loaded";
+    case ChosenFor::slower_suffices: return "slower_suffices";
+    case ChosenFor::soonest: return "soonest";
   }
   return "unknown";
 }

@@ -20,6 +20,7 @@ std::string_view name(Decision decision);
 std::string_view name(BreakerState state);
 std::string_view name(BreakerCause cause);
 std::string_view name(Loss loss);
+std::string_view name(ChosenFor why);
 std::string_view name(QueuePhase phase);
 std::string_view name(Binding binding);
 

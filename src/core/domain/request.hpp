@@ -7,6 +7,7 @@
 #include "base/quantity.hpp"
 #include "base/time.hpp"
 #include "core/domain/ids.hpp"
+#include "core/domain/prefix.hpp"
 #include "core/domain/slo.hpp"
 
 namespace qlm {
@@ -19,6 +20,7 @@ struct RequestDescription {
   Slo slo;                            // what it asked for itself, else its class's
   std::optional<Instant> deadline;    // an absolute one (x-slo-deadline, a batch window); otherwise from slo
   Tokens prompt{0};                   // estimated until the engine says
+  PrefixMarks prefix;                 // none where nothing is known of how it begins
   std::optional<Tokens> max_output;   // as the client stated it; never invented
   Bytes body{0};
   std::optional<Duration> client_timeout;  // the read time-out the client announced

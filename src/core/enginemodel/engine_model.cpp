@@ -30,10 +30,11 @@ EngineModel::EngineModel(const StepTimeModel& step_time, const EngineLimits& lim
       token_budget_(std::max(limits.max_num_batched_tokens.count, max_seqs_)),
       total_blocks_(std::max<std::int64_t>(limits.kv_tokens.count, 0) / block),
       free_blocks_(total_blocks_) {
+  if (limits.prefix_cache) cache_.emplace();
   static_assert(std::tuple_size_v<decltype(phase_)> == block);
 }
 
-Result<SequenceId> EngineModel::submit(Tokens prompt, Tokens output, std::uint64_t user) {
+Result<SequenceId> EngineModel::submit(Tokens prompt, Tokens output, std::uint64_t user, std::vector<std::uint64_t> keys) {
   if (prompt.count < 1 || output.count < 1)
     return fail("a sequence needs a prompt and an output of at least one token");
   if (prompt.count > total_blocks_ * block || blocks_for(prompt.count + output.count) > total_blocks_) {
@@ -56,6 +57,7 @@ Result<SequenceId> EngineModel::submit(Tokens prompt, Tokens output, std::uint64
   s.user = user;
   s.prompt = prompt.count;
   s.output = output.count;
+  if (cache_) s.keys = std::move(keys);
   link_back(waiting_, slot);
   return id_of(slot);
 }
@@ -91,6 +93,7 @@ std::optional<Duration> EngineModel::begin_step() {
     continue_chunked_prompt(budget);
     if (preempted_.empty()) admit_mixed(budget);
   }
+  if (cache_) cache_->shrink_to(free_blocks_);
   if (load_.prefill_tokens == 0 && load_.decoding == 0) return std::nullopt;
   in_step_ = true;
   const Duration duration = step_time_(load_);
@@ -188,14 +191,51 @@ void EngineModel::continue_chunked_prompt(std::int64_t& budget) {
   budget -= chunk;
 }
 
+// Of what it needs for its prompt, and for what it had generated before it was preempted: blocks beyond those that others hold.
+std::int64_t EngineModel::blocks_to_admit(const Sequence& s) const {
+  const std::int64_t prompt = s.prompt + s.generated;
+  if (!cache_) return blocks_for(prompt);
+  const auto usable = std::min<std::size_t>(s.keys.size(), static_cast<std::size_t>((prompt - 1) / block));
+  return blocks_for(prompt) - cache_->find(PrefixCache::Keys(s.keys).first(usable)).held;
+}
+
+// The last token is always computed: it is what the next one is made of.
+std::int64_t EngineModel::uncached(const Sequence& s) const {
+  const std::int64_t prompt = s.prompt + s.generated;
+  if (!cache_) return prompt;
+  const auto usable = std::min<std::size_t>(s.keys.size(), static_cast<std::size_t>((prompt - 1) / block));
+  return prompt - cache_->find(PrefixCache::Keys(s.keys).first(usable)).blocks * block;
+}
+
+void EngineModel::use_cached(Sequence& s) {
+  if (!cache_) return;
+  s.cached = s.prompt + s.generated - uncached(s);
+  s.computed = s.cached;
+  s.keyed = s.cached / block;
+  totals_.cached += Tokens{s.cached};
+  free_blocks_ -= cache_->hold(PrefixCache::Keys(s.keys).first(static_cast<std::size_t>(s.keyed)));
+}
+
+// Blocks that were filled are held by their keys: what another holds too need not be there twice.
+void EngineModel::key_computed(Sequence& s) {
+  if (!cache_) return;
+  const std::int64_t whole = std::min(s.computed / block, static_cast<std::int64_t>(s.keys.size()));
+  if (whole <= s.keyed) return;
+  const auto fresh = PrefixCache::Keys(s.keys).subspan(static_cast<std::size_t>(s.keyed), static_cast<std::size_t>(whole - s.keyed));
+  free_blocks_ += whole - s.keyed - cache_->hold(fresh);
+  s.keyed = whole;
+}
+
 void EngineModel::admit_mixed(std::int64_t budget) {
+  if (cache_) cache_->shrink_to(free_blocks_);
   while (budget > 0 && waiting_.size > 0 && running_.size < max_seqs_) {
     const Slot slot = waiting_.head;
-    const std::int64_t prompt = sequences_[slot].prompt + sequences_[slot].generated;
-    if (blocks_for(prompt) > free_blocks_) return;
+    Sequence& s = sequences_[slot];
+    if (blocks_to_admit(s) > free_blocks_) return;
     unlink(waiting_, slot);
     link_back(running_, slot);
-    const std::int64_t chunk = std::min(prompt, budget);
+    use_cached(s);
+    const std::int64_t chunk = std::min(s.prompt + s.generated - s.computed, budget);
     prefill_chunk(slot, chunk);
     budget -= chunk;
   }
@@ -205,15 +245,18 @@ void EngineModel::admit_whole_prompts() {
   // One block in a hundred stays free at admission, so that running sequences can grow a while before they
   // preempt.
   const std::int64_t watermark = total_blocks_ / 100;
+  if (cache_) cache_->shrink_to(free_blocks_);
   std::int64_t budget = token_budget_;
   while (waiting_.size > 0 && running_.size < max_seqs_) {
     const Slot slot = waiting_.head;
-    const std::int64_t prompt = sequences_[slot].prompt + sequences_[slot].generated;
+    Sequence& s = sequences_[slot];
+    const std::int64_t prompt = uncached(s);
     const bool first = load_.prefill_tokens == 0;
     if (prompt > budget && !first) return;  // a prompt over the whole budget has a step for itself
-    if (blocks_for(prompt) > free_blocks_ - (running_.size > 0 ? watermark : 0)) return;
+    if (blocks_to_admit(s) > free_blocks_ - (running_.size > 0 ? watermark : 0)) return;
     unlink(waiting_, slot);
     link_back(running_, slot);
+    use_cached(s);
     prefill_chunk(slot, prompt);
     budget -= prompt;
   }
@@ -227,6 +270,7 @@ void EngineModel::prefill_chunk(Slot slot, std::int64_t chunk) {
   load_.prefill_tokens += chunk;
   load_.attention += length * static_cast<double>(s.computed) + length * length / 2;
   s.computed += chunk;
+  key_computed(s);
   if (s.computed < s.prompt + s.generated) {
     chunked_ = slot;
   } else {
@@ -269,6 +313,16 @@ void EngineModel::stop_running(Slot slot) {
   Sequence& s = sequences_[slot];
   const std::int64_t computed = computed_now(s);
   free_blocks_ += blocks_for(computed);
+  if (cache_) {
+    // Its output can be found too, once it was filled; those that others hold are not free.
+    const auto keys = PrefixCache::Keys(s.keys);
+    const auto keyed = static_cast<std::size_t>(s.keyed);
+    const auto whole = std::max(keyed, std::min(s.keys.size(), static_cast<std::size_t>(computed / block)));
+    cache_->keep(keys.subspan(keyed, whole - keyed));
+    free_blocks_ -= s.keyed - cache_->release(keys.first(keyed));
+    s.keyed = 0;
+    cache_->shrink_to(free_blocks_);
+  }
   if (s.state == State::decoding) {
     --decoding_;
     context_ -= computed;

@@ -29,6 +29,7 @@
 #include "base/quantity.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
+#include "core/enginemodel/prefix_cache.hpp"
 #include "core/enginemodel/profiles.hpp"
 #include "core/domain/step_time.hpp"
 
@@ -42,6 +43,7 @@ struct EngineLimits {
   std::int64_t max_num_seqs = 256;
   Tokens max_num_batched_tokens{
       2048};  // raised to max_num_seqs where it is less: every sequence must be able to decode
+  bool prefix_cache = false;
 };
 EngineLimits limits_of(const EngineProfile& profile);
 
@@ -54,7 +56,9 @@ class EngineModel {
 
   // `output` is how many tokens it will generate, which a real engine learns only at the end; both at
   // least 1. `user` comes back in the reports. Fails only for a sequence that could not run even alone.
-  Result<SequenceId> submit(Tokens prompt, Tokens output, std::uint64_t user = 0);
+  // `keys`, for an engine with a prefix cache: one for each whole block of prompt and output, which stands for all text up
+  // to its end; as many as are known.
+  Result<SequenceId> submit(Tokens prompt, Tokens output, std::uint64_t user = 0, std::vector<std::uint64_t> keys = {});
   // Forgets the sequence: at once where no step holds it, else when the step ends. False for an id no longer
   // known.
   bool abort(SequenceId id);
@@ -66,6 +70,7 @@ class EngineModel {
   struct Event {
     SequenceId id;
     std::uint64_t user;
+    Tokens cached{0};  // of its prompt, found in the prefix cache when it was last admitted
   };
   // In order of admission. Views live until the next begin_step().
   struct StepResult {
@@ -91,6 +96,7 @@ class EngineModel {
     std::int64_t steps = 0;
     std::int64_t preemptions = 0;
     Tokens prefilled{0};  // computed, so recomputed ones count again
+    Tokens cached{0};     // of prompts: found in the prefix cache instead
     Tokens generated{0};
     Duration busy{0};
   };
@@ -113,6 +119,9 @@ class EngineModel {
     std::int64_t computed = 0;     // tokens in the KV cache; state decoding: when it began to
     std::int64_t decode_from = 0;  // state decoding: decode_steps_ when it began to
     std::uint64_t entry = 0;       // state decoding: its place in order of beginning to decode
+    std::vector<std::uint64_t> keys;  // of its blocks, where there is a prefix cache
+    std::int64_t keyed = 0;        // of the blocks it holds, from the first: those held by their keys
+    std::int64_t cached = 0;       // tokens found when it was admitted
   };
   struct List {  // intrusive, through Sequence::before and after
     Slot head = none, tail = none;
@@ -127,7 +136,7 @@ class EngineModel {
 
   std::optional<Slot> find(SequenceId id) const;
   SequenceId id_of(Slot slot) const;
-  Event event_of(Slot slot) const { return {id_of(slot), sequences_[slot].user}; }
+  Event event_of(Slot slot) const { return {id_of(slot), sequences_[slot].user, Tokens{sequences_[slot].cached}}; }
   void link_front(List& list, Slot slot);
   void link_back(List& list, Slot slot);
   void unlink(List& list, Slot slot);
@@ -135,6 +144,10 @@ class EngineModel {
   std::int64_t computed_now(const Sequence& s) const;
   std::int64_t blocks_needed_to_decode() const;
   void preempt_last();
+  std::int64_t blocks_to_admit(const Sequence& s) const;
+  std::int64_t uncached(const Sequence& s) const;
+  void use_cached(Sequence& s);
+  void key_computed(Sequence& s);
   void make_room_to_decode();
   void prefill_chunk(Slot slot, std::int64_t chunk);
   void continue_chunked_prompt(std::int64_t& budget);
@@ -149,7 +162,8 @@ class EngineModel {
   std::int64_t max_seqs_;
   std::int64_t token_budget_;
   std::int64_t total_blocks_;
-  std::int64_t free_blocks_;
+  std::int64_t free_blocks_;  // nobody holds them; the prefix cache may know them still
+  std::optional<PrefixCache> cache_;
 
   std::vector<Sequence> sequences_;
   std::vector<Slot> free_slots_;

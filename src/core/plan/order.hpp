@@ -19,6 +19,7 @@ struct PolicyTraits {
   bool plans_always = false;    // and not in overload only: the paper's policies (core/plan/paper_plan.hpp)
   bool swaps_for_on_time = false;  // a model is brought in for those who can be on time (plan/swap_rule.hpp); else for who is first
   bool evicts_rest = false;     // of a drain, its last few
+  bool keeps_prefixes = false;  // of those as urgent, one whose prefix an instance has cached goes before
   bool groups_by_size = false;  // request groups are cut by prompt size too, so that a group's requests are alike
 };
 PolicyTraits traits(Policy policy);

@@ -58,6 +58,8 @@ class Extraction {
     if (error_) return error_;
     if (!sound || !in_.end()) return syntax_error();
     facts_.choices = std::max(choices_, best_of_) * prompts_;
+    // Prompts that are served together begin in their own ways.
+    if (prompts_ == 1) facts_.prefix = prefix_.marks(prefix_salt(facts_.model, salt_));
     return error_;
   }
 
@@ -116,6 +118,7 @@ class Extraction {
     if (name == "messages" || name == "instructions" || name == "system" || name == "query" || name == "documents") return text();
     if (name == "prompt" || name == "input") return prompt();
     if (name == "tools" || name == "functions") return tools();
+    if (name == "cache_salt") return salted();
     if (name == "response_format") return response_format();
     if (name == "logprobs" || name == "top_logprobs" || name == "prompt_logprobs") return flag(facts_.logprobs, "");
     if (name == "structured_outputs" || name.starts_with("guided_") || name == "json_schema" || name == "grammar" ||
@@ -223,6 +226,8 @@ class Extraction {
         JsonString s;
         if (!in_.string(s)) return false;
         facts_.prompt_text += Bytes{static_cast<std::int64_t>(s.decoded)};
+        prefix_.add(s.raw);
+        prefix_.add("\n");
         return true;
       }
       case JsonKind::array: return in_.array([this] { return text(); });
@@ -231,6 +236,7 @@ class Extraction {
           if (key.is("type") || key.is("role")) return in_.skip();
           if (!is_media(key)) return text();
           ++facts_.media_parts;
+          prefix_.stop();
           return in_.skip();
         });
       default: return in_.skip();
@@ -257,7 +263,11 @@ class Extraction {
 
   bool token_id() {
     facts_.prompt_ids += Tokens{1};
-    return in_.skip();
+    const std::size_t begin = in_.position();
+    if (!in_.skip()) return false;
+    prefix_.add(in_.text().substr(begin, in_.position() - begin));
+    prefix_.add(",");
+    return true;
   }
 
   // Chat templates write the tools into the prompt, keys and all.
@@ -266,8 +276,17 @@ class Extraction {
     if (!in_.skip()) return false;
     const auto bytes = in_.position() - begin;
     if (bytes <= 4) return true;  // null, [], [ ]
+    salt_ = prefix_salt(in_.text().substr(begin, bytes), salt_);  // before all messages, wherever they stand in the body
     facts_.tools = true;
     facts_.prompt_text += Bytes{static_cast<std::int64_t>(bytes)};
+    return true;
+  }
+
+  // vLLM: only who names the same may use what was cached.
+  bool salted() {
+    const std::size_t begin = in_.position();
+    if (!in_.skip()) return false;
+    salt_ ^= prefix_salt(in_.text().substr(begin, in_.position() - begin), 1);
     return true;
   }
 
@@ -303,6 +322,8 @@ class Extraction {
   JsonReader in_;
   std::optional<RequestError> error_;
   std::bitset<known_field_count> seen_;
+  PrefixMarker prefix_;
+  std::uint64_t salt_ = 0;
   std::int64_t choices_ = 1;
   std::int64_t best_of_ = 1;
   std::int64_t prompts_ = 1;

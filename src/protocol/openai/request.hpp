@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/quantity.hpp"
+#include "core/domain/prefix.hpp"
 #include "protocol/http/message.hpp"
 
 namespace qlm::openai {
@@ -75,6 +76,7 @@ struct RequestFacts {
   Bytes prompt_text{0};
   Tokens prompt_ids{0};     // prompts given as token ids
   std::size_t media_parts = 0;
+  PrefixMarks prefix;                 // of one prompt, up to its first medium
 
   // What decides how much of a broken-off generation can be resumed, and whether a stream can be folded.
   bool logprobs = false;

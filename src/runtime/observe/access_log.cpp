@@ -89,6 +89,7 @@ std::string access_line(const RequestRecord& r) {
   line.duration("tpot_ms", r.tpot);
   line.duration("e2e_ms", r.e2e);
   line.number("prompt_tokens", r.prompt_tokens.count);
+  if (r.cached) line.number("cached_tokens", r.cached->count);
   line.number("output_tokens", r.output_tokens.count);
   line.duration("slo_ttft_ms", r.slo.ttft);
   line.duration("slo_tpot_ms", r.slo.tpot);

@@ -87,6 +87,9 @@ struct Metrics::Impl {
       registry, "qlm_slo_requests_total", "Requests with that objective that ended, met or missed; a client that left is neither.");
   Counters& shed = family<prometheus::Counter>(registry, "qlm_shed_total", "Requests refused or given up in the queue, by reason.");
   Counters& tokens = family<prometheus::Counter>(registry, "qlm_tokens_total", "Tokens, prompt and output.");
+  Counters& cached_tokens = family<prometheus::Counter>(
+      registry, "qlm_prompt_tokens_cached_total",
+      "Prompt tokens that engines had cached: expected where the request was sent, and reported by those that tell.");
   Counters& tenant_tokens = family<prometheus::Counter>(registry, "qlm_tenant_tokens_total", "Tokens of a tenant.");
   Counters& wait_bound = family<prometheus::Counter>(
       registry, "qlm_wait_estimate_bound_total",
@@ -184,6 +187,11 @@ void Metrics::request_finished(const RequestRecord& record) {
   };
   if (dispatched) count("prompt", record.prompt_tokens);
   count("output", record.output_tokens);
+  const auto count_cached = [&](const char* source, Tokens tokens) {
+    if (tokens > Tokens{0}) m.cached_tokens.Add(with("source", source)).Increment(static_cast<double>(tokens.count));
+  };
+  if (dispatched) count_cached("expected", record.cached_expected);
+  count_cached("reported", record.cached.value_or(Tokens{0}));
 }
 
 void Metrics::request_resided(Duration residence) { impl_->request_residence.Observe(seconds(residence)); }

@@ -37,6 +37,8 @@ struct RequestRecord {
   Duration e2e{0};               // arrival to the end, whatever the end was
   Tokens prompt_tokens;
   Tokens output_tokens;
+  Tokens cached_expected;        // of the prompt, at the instance it was sent to last
+  std::optional<Tokens> cached;  // the same, as the engine said
 
   Slo slo;                              // that it was given
   std::optional<WaitEstimate> estimate;  // told at its arrival

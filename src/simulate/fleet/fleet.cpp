@@ -169,6 +169,7 @@ class Simulation {
     request.slo.e2e = arrival.slo.e2e ? arrival.slo.e2e : of_class.e2e;
     request.prompt = counted(index, arrival.prompt);
     if (arrival.max_output) request.max_output = times(*arrival.max_output, factor_of(fleet_.disturbance.stated, fleet_.disturbance.seed, index));
+    request.prefix = workload::prefix_marks(arrival.prefix, fleet_.configuration->models[arrival.model.index()]);
     request.streaming = true;
     feed(event::Arrived{request});
   }
@@ -208,7 +209,11 @@ class Simulation {
     feed(event::Sent{action.key});
     if (instance.away) return end_attempt(action.key, event::AttemptEnd::failed_before_byte, Tokens{0}, Tokens{0});
     const Tokens kept = result_.requests[index].received;  // by attempts that were evicted
-    const auto sequence = instance.engine().submit(arrivals_[index].prompt + kept, arrivals_[index].output - kept, index);
+    const Arrival& arrival = arrivals_[index];
+    auto keys = fleet_.instances[at].limits.prefix_cache ? workload::block_keys(arrival.prefix, arrival.prompt + arrival.output, EngineModel::block_size)
+                                                         : std::vector<std::uint64_t>{};
+    const auto sequence = instance.engine().submit(arrival.prompt + kept, arrival.output - kept, index, std::move(keys));
+    result_.expected_cached += action.cached;
     if (!sequence) {  // the engine's own 400: too long for it
       result_.requests[index].status = 400;
       return end_attempt(action.key, event::AttemptEnd::complete, kept, Tokens{0});
@@ -282,13 +287,14 @@ class Simulation {
   void perform(const action::ReleaseClaim&) {}
   void perform(const action::BreakerChanged&) {}
 
-  void end_attempt(AttemptKey key, event::AttemptEnd how, Tokens kept, Tokens generated) {
+  void end_attempt(AttemptKey key, event::AttemptEnd how, Tokens kept, Tokens generated, std::optional<Tokens> cached = std::nullopt) {
     event::Ended ended;
     ended.key = key;
     ended.end = how;
     const std::size_t index = index_of(key.request);
     ended.prompt = counted(index, arrivals_[index].prompt + kept);
     ended.generated = counted(index, generated);
+    ended.cached = cached;
     feed(ended);
     tell(event::SlotReleased{key});
   }
@@ -346,11 +352,11 @@ class Simulation {
     for (const EngineModel::Event& event : finished_) {
       const std::size_t place = place_[event.user];
       const AttemptKey key = instance.running[place].key;
-      const Tokens kept = instance.running[place].kept;
+      const Tokens kept = instance.running[place].kept, cached = event.cached;
       result_.requests[event.user].last_token = now_ - Instant{};
       result_.requests[event.user].received = arrivals_[event.user].output;
       forget(instance, place);
-      end_attempt(key, event::AttemptEnd::complete, kept, arrivals_[event.user].output - kept);
+      end_attempt(key, event::AttemptEnd::complete, kept, arrivals_[event.user].output - kept, cached);
     }
     report_progress(instance);
     stepping_ = false;
@@ -413,6 +419,7 @@ class Simulation {
         result_.busy += totals.busy;
         result_.prefilled += totals.prefilled;
         result_.generated += totals.generated;
+        result_.cached += totals.cached;
         result_.preemptions += totals.preemptions;
       }
     }

@@ -16,6 +16,7 @@
 #include "core/enginemodel/engine_model.hpp"
 #include "core/plan/fleet_plan.hpp"
 #include "simulate/report/run_record.hpp"
+#include "simulate/workload/prefix.hpp"
 
 namespace qlm::fleet {
 
@@ -28,6 +29,7 @@ struct Arrival {
   Tokens prompt{1};
   Tokens output{1};
   std::optional<Tokens> max_output;  // what the client states
+  workload::Prefix prefix;           // how its prompt begins
   Slo slo;                           // what it asks for; the class's where it states none
 };
 
@@ -96,6 +98,8 @@ struct FleetResult {
   Duration ended{};                             // the last event's instant
   Duration busy{};                              // of all instances
   Tokens prefilled{0}, generated{0};            // computed by all engines, recomputed tokens again
+  Tokens cached{0};                             // of prompts, found in engines' prefix caches
+  Tokens expected_cached{0};                    // the same, as the controller thought when it chose the instance
   std::int64_t preemptions = 0;
   std::int64_t swaps = 0, evictions = 0, plans = 0;
   Duration swapping{}, draining{};              // of all instances

@@ -1,8 +1,10 @@
 #include "simulate/suite/cell.hpp"
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <tuple>
+#include <utility>
 
 #include "simulate/bounds/ceiling.hpp"
 #include "simulate/bounds/steady.hpp"
@@ -33,6 +35,7 @@ Result<std::vector<fleet::Arrival>> to_arrivals(const Case& of, const workload::
     to.prompt = from.prompt;
     to.output = from.output;
     if (of.states_lengths) to.max_output = from.output;
+    to.prefix = from.prefix;
     arrivals.push_back(to);
   }
   return arrivals;
@@ -118,14 +121,38 @@ std::optional<double> steady_ceiling_of(const Case& of, const std::vector<fleet:
 
 }  // namespace
 
+namespace {
+
+// What must be computed of each prompt even if all that was ever said is cached wherever it is wanted.
+std::vector<Tokens> least_prompts(const Case& of, const std::vector<fleet::Arrival>& arrivals) {
+  const bool cached = std::ranges::any_of(of.instances, [](const fleet::InstanceSpec& i) { return i.limits.prefix_cache; });
+  std::map<std::pair<std::uint32_t, std::uint64_t>, Tokens> said;  // of a model's texts
+  std::vector<Tokens> least;
+  for (const fleet::Arrival& a : arrivals) {
+    Tokens shared{0};
+    for (std::size_t k = 0; cached && k < a.prefix.size(); ++k) {
+      const workload::PrefixPart& part = a.prefix[k];
+      Tokens& longest = said[{a.model.value, part.text}];
+      shared += std::min(part.length, longest);
+      longest = std::max(longest, k + 1 == a.prefix.size() ? part.length + a.output : part.length);
+    }
+    least.push_back(std::max(Tokens{1}, a.prompt - shared));
+  }
+  return least;
+}
+
+}  // namespace
+
 Limits limits_of(const Case& of, const std::vector<fleet::Arrival>& arrivals) {
+  const std::vector<Tokens> prompts = least_prompts(of, arrivals);
   std::vector<bounds::Request> requests;
   std::vector<workload::Lengths> lengths;
-  for (const fleet::Arrival& a : arrivals) {
+  for (std::size_t k = 0; k < arrivals.size(); ++k) {
+    const fleet::Arrival& a = arrivals[k];
     Slo slo = of.classes[a.service_class.index()].slo;
     if (!slo.tpot) slo.tpot = served_tpot;
-    requests.push_back({a.at, a.model, a.prompt, a.output, slo});
-    lengths.push_back({a.prompt, a.output});
+    requests.push_back({a.at, a.model, prompts[k], a.output, slo});
+    lengths.push_back({prompts[k], a.output});
   }
   std::vector<bounds::InstanceKind> kinds;
   const fleet::InstanceSpec* last = nullptr;
@@ -188,6 +215,9 @@ Figures figures(const Case& of, const fleet::FleetResult& result) {
   f.swaps = result.swaps;
   f.evictions = result.evictions;
   f.preemptions = result.preemptions;
+  const auto prompts = static_cast<double>((result.prefilled + result.cached).count);
+  f.cached_share = prompts > 0 ? static_cast<double>(result.cached.count) / prompts : 0;
+  f.expected_cached_share = prompts > 0 ? static_cast<double>(result.expected_cached.count) / prompts : 0;
   f.swapping_share = seconds(result.swapping) / (lasted * static_cast<double>(std::max<std::size_t>(1, of.instances.size())));
   f.draining_share = seconds(result.draining) / (lasted * static_cast<double>(std::max<std::size_t>(1, of.instances.size())));
   if (!result.requests.empty() && !of.instances.empty()) {

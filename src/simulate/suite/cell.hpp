@@ -93,6 +93,7 @@ struct Figures {
   double useful_tokens_per_s = 0;      // of those on time
   double busy_share = 0;               // of the instances' time, until the last was done
   std::int64_t swaps = 0, evictions = 0, preemptions = 0;
+  double cached_share = 0, expected_cached_share = 0;  // of prompt tokens: found in prefix caches, and as the controller thought
   double swapping_share = 0, draining_share = 0;  // of the instances' time
   double set_up_share = 0;  // of it while requests arrive: swaps
   Duration largest_wait{};             // of a request that was started

@@ -39,11 +39,11 @@ std::string figures_json(const Figures& f) {
   }
   return fmt::format(
       R"({{"offered":{},"attainment":{:.6f},"value_attainment":{:.6f},"worst_class_attainment":{:.6f},"steady_attainment":{},"classes":{{{}}},"tenants":{{{}}},)"
-      R"("throughput_tokens_per_s":{:.2f},"useful_tokens_per_s":{:.2f},"swaps":{},"evictions":{},"preemptions":{},"busy_share":{:.6f},)"
+      R"("throughput_tokens_per_s":{:.2f},"useful_tokens_per_s":{:.2f},"swaps":{},"evictions":{},"preemptions":{},"cached_share":{:.6f},"expected_cached_share":{:.6f},"busy_share":{:.6f},)"
       R"("swapping_share":{:.6f},"draining_share":{:.6f},"set_up_share":{:.6f},"largest_wait_s":{:.3f},"waits":{},"digest":"{:016x}"}})",
       f.all.offered, f.all.share(), f.value_attainment, f.worst_class(),
       f.steady.offered > 0 ? fmt::format("{:.6f}", f.steady.share()) : "null", classes, tenants, f.throughput_tokens_per_s, f.useful_tokens_per_s,
-      f.swaps, f.evictions, f.preemptions, f.busy_share, f.swapping_share, f.draining_share, f.set_up_share, seconds(f.largest_wait), to_json(f.waits), f.digest);
+      f.swaps, f.evictions, f.preemptions, f.cached_share, f.expected_cached_share, f.busy_share, f.swapping_share, f.draining_share, f.set_up_share, seconds(f.largest_wait), to_json(f.waits), f.digest);
 }
 
 struct Estimate {
@@ -278,6 +278,11 @@ std::string to_table(const std::vector<CellResult>& cells) {
     out += fmt::format("{:<{}} {:>5}  {:<13} {:>12}\n", "", wide, "", "(bound)", limit([](const Limits& l) { return l.bound; }));
     for (std::size_t p = 0; p < policies.size(); ++p) {
       if (policies[p].first == Policy::qlm) out += fmt::format("{:<{}} {:>5}  {}\n", "", wide, "", gap(point, p));
+    }
+    for (std::size_t p = 0; p < policies.size(); ++p) {
+      const double cached = over_seeds(point, p, [](const Figures& f) { return f.cached_share; }).mean;
+      const double expected = over_seeds(point, p, [](const Figures& f) { return f.expected_cached_share; }).mean;
+      if (cached > 0) out += fmt::format("{:<{}} {:>5}  {}: {:.1f} % of prompt tokens were cached, {:.1f} expected\n", "", wide, "", name(policies[p].first), 100 * cached, 100 * expected);
     }
     compared = compared || (ours >= 0 && policies.size() > 1);
     if (ours >= 0 && ours < best - noise) {

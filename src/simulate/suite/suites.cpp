@@ -51,6 +51,33 @@ std::vector<Case> one_model_cases(Duration batch_2) {
   return cases;
 }
 
+// -- conversations on several GPUs that keep prefixes
+
+// What a conversation holds is somewhere: at one of four, or of two of which the other has steps twice as long.
+Case conversations(const char* name, std::initializer_list<double> slowness, Duration batch_2) {
+  const EngineProfile profile = find_profile("a100-80/mistral-7b@2026").value();
+  const std::string model(profile.model);
+  Case made;
+  made.name = fmt::format("sessions/{}", name);
+  made.classes = three_classes(batch_2);
+  made.models = {model};
+  for (const double times : slowness) {
+    fleet::InstanceSpec gpu{fmt::format("gpu{}", made.instances.size()), profile.step, limits_of(profile), {ModelId{0}}};
+    gpu.limits.prefix_cache = true;
+    // Unknown to the controller, which learns it.
+    if (times != 1) made.changes.push_back({Duration{}, made.instances.size(), times});
+    made.instances.push_back(std::move(gpu));
+  }
+  double speeds = 0;  // of all, where capacity is measured of as many at full speed
+  for (const double times : slowness) speeds += 1 / times / static_cast<double>(slowness.size());
+  made.arrivals = [model, speeds](double per_second, Duration duration, std::uint64_t seed) {
+    return workload::generate(workload::recipe("sessions", {{{model, 1}}, per_second * speeds, mega_share}).value(), duration, seed);
+  };
+  return made;
+}
+
+std::vector<Case> conversation_cases(Duration batch_2) { return {conversations("four", {1, 1, 1, 1}, batch_2), conversations("one-slow", {1, 2}, batch_2)}; }
+
 // -- one model, and something that nobody said would change
 
 // Busy periods of 600 s at the load and lulls of 600 s at a sixth of it. The change comes in the first lull; one busy period
@@ -307,15 +334,23 @@ Suite robust() {
   return s;
 }
 
+Suite session() {
+  Suite s{.name = "sessions", .cases = conversation_cases(600s), .loads = {0.5, 0.8, 0.95, 1.2}};
+  s.duration = 3600s;
+  s.policies = {Policy::fcfs, Policy::edf_expire, Policy::qlm};
+  return s;
+}
+
 struct Named {
   SuiteName name;
   Suite (*make)();
 };
-const std::array<Named, 5> named = {{{{"smoke", "forty minutes of one model, and of four by turns, at three loads, one seed: under a minute"}, smoke},
+const std::array<Named, 6> named = {{{{"smoke", "forty minutes of one model, and of four by turns, at three loads, one seed: under a minute"}, smoke},
                                      {{"paper", "the paper's own set-up: 3,500 requests a trace"}, paper},
                                      {{"steady", "three hours of arrivals at six loads, three seeds, class values 1/1/1 and 10/3/1"}, steady},
                                      {{"changes", "busy periods after outputs grew longer, the engine slower, or in bursts: what is told of waits"}, change},
-                                     {{"robust", "lengths, speeds and statistics told wrong or late, events lost, an engine slow or away: what each costs"}, robust}}};
+                                     {{"robust", "lengths, speeds and statistics told wrong or late, events lost, an engine slow or away: what each costs"}, robust},
+                                     {{"sessions", "conversations on four GPUs that keep prefixes, and on two of which one is slow"}, session}}};
 
 }  // namespace
 

@@ -56,7 +56,7 @@ std::optional<double> positive(std::string_view text) {
 
 Stream stream(std::string_view slo_class, const std::vector<WeightedModel>& models, std::string_view lengths,
               Arrivals arrivals) {
-  return {std::string(slo_class), models, LengthDistribution::parse(lengths).value(), arrivals, {}};
+  return {std::string(slo_class), models, LengthDistribution::parse(lengths).value(), arrivals, {}, {}};
 }
 
 // Bulk work of a given average rate: a dump every 30 s, the first after 5 s so that it meets a fleet already at work.
@@ -127,6 +127,13 @@ std::vector<Stream> azure(const RecipeParameters& p) {
   return {stream("interactive", p.models, "azure_conversation", Renewal{p.per_second, 1.09})};
 }
 
+// Chats: a third of the conversations in each class, all with the same few system prompts.
+std::vector<Stream> sessions(const RecipeParameters& p) {
+  auto streams = three_classes(p, p.per_second / Conversations{}.turns);
+  for (Stream& s : streams) s.conversations = Conversations{};
+  return streams;
+}
+
 struct Recipe {
   RecipeName name;
   Build build;
@@ -138,23 +145,49 @@ constexpr Recipe recipes[] = {
     {{"w_b_dumps", "w_b with batch-2 in dumps, one every 300 s for each model"}, w_b_dumps},
     {{"w_b_interactive", "w_b with a quarter of the requests interactive"}, w_b_interactive},
     {{"w_c", "w_a with a share of mega prompts of 3,000 to 4,000 tokens"}, w_c},
+    {{"sessions", "w_a as conversations of four turns on average, each prompt with all before it, behind shared system prompts"}, sessions},
     {{"demo", "interactive requests, dumps of batch ones, and a few prompts of 24,000 tokens"}, demo},
     {{"hol", "one prompt of 30,000 tokens before fifty short ones, repeated"}, hol},
     {{"azure", "a stand-in for the Azure conversation trace: its lengths, gaps of CV 1.09"}, azure},
 };
+
+// As if conversations had begun all the time before: nearly all that still go on began within this.
+constexpr Duration under_way = 900s;
+
+// Texts are numbered so that none is another's: system prompts first.
+void add_conversation(Trace& trace, const Stream& s, Duration from, Duration until, std::uint64_t& texts, Prng& what) {
+  const Conversations& c = *s.conversations;
+  const std::string& model = pick(s.models, what);
+  const PrefixPart system{1 + what.below(static_cast<std::uint64_t>(c.system_prompts)), c.system};
+  PrefixPart said{1 + static_cast<std::uint64_t>(c.system_prompts) + texts++, Tokens{0}};
+  Duration at = from;
+  do {
+    const auto lengths = s.lengths.sample(what);
+    said.length += lengths.prompt;
+    if (at >= Duration{}) trace.push_back({at, system.length + said.length, lengths.output, model, s.slo_class, s.tenant, {system, said}});
+    said.length += lengths.output;
+    at += 10s + std::chrono::duration_cast<std::chrono::microseconds>(duration_from_seconds(what.exponential(seconds(c.think))));
+  } while (what.chance(1 - 1 / c.turns) && at < until);
+}
 
 }  // namespace
 
 Trace generate(const std::vector<Stream>& streams, Duration duration, std::uint64_t seed) {
   Trace trace;
   Prng seeds(seed);
+  std::uint64_t conversations = 0;
   for (const auto& s : streams) {
     // A generator for each stream's arrivals and one for what arrives: changing one stream leaves the others alone.
     Prng when(seeds.next());
     Prng what(seeds.next());
-    for (const Duration at : arrival_times(s.arrivals, duration, when)) {
+    const Duration before = s.conversations ? under_way : Duration{};
+    for (const Duration at : arrival_times(s.arrivals, duration + before, when)) {
+      if (s.conversations) {
+        add_conversation(trace, s, at - before, duration, conversations, what);
+        continue;
+      }
       const auto lengths = s.lengths.sample(what);
-      trace.push_back({at, lengths.prompt, lengths.output, pick(s.models, what), s.slo_class, s.tenant});
+      trace.push_back({at, lengths.prompt, lengths.output, pick(s.models, what), s.slo_class, s.tenant, {}});
     }
   }
   std::stable_sort(trace.begin(), trace.end(), [](const auto& a, const auto& b) { return a.arrival < b.arrival; });
@@ -193,7 +226,7 @@ Result<std::vector<WeightedModel>> parse_models(std::string_view text, char sepa
 }
 
 Result<Stream> parse_stream(std::string_view text, const std::vector<WeightedModel>& models) {
-  Stream result{"", models, LengthDistribution::parse("sharegpt").value(), Renewal{}, {}};
+  Stream result{"", models, LengthDistribution::parse("sharegpt").value(), Renewal{}, {}, {}};
   Renewal renewal;
   std::optional<Dumps> dumps;
   std::string_view rest = text;

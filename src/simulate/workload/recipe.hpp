@@ -2,6 +2,7 @@
 // seed give the same trace on every machine.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -27,6 +28,15 @@ struct Dumps {
 };
 using Arrivals = std::variant<Renewal, Dumps>;
 
+// Each of these arrivals begins a conversation: `turns` on average, a thinking time after each, and every prompt is all that
+// was said before it, after one of a few system prompts that many share. Turns after the end are cut.
+struct Conversations {
+  double turns = 4;
+  Duration think = 60s;      // on average, beside the 10 s that reading takes
+  int system_prompts = 4;
+  Tokens system{800};
+};
+
 struct WeightedModel {
   std::string name;
   double weight = 1;
@@ -38,6 +48,7 @@ struct Stream {
   LengthDistribution lengths;
   Arrivals arrivals;
   std::string tenant;
+  std::optional<Conversations> conversations;
 };
 
 Trace generate(const std::vector<Stream>& streams, Duration duration, std::uint64_t seed);

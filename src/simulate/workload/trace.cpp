@@ -13,9 +13,9 @@
 namespace qlm::workload {
 namespace {
 
-enum Column : std::size_t { arrival, prompt, output, model, slo_class, tenant, column_count };
+enum Column : std::size_t { arrival, prompt, output, model, slo_class, tenant, prefix, column_count };
 constexpr std::array<std::string_view, column_count> column_names = {"arrival_s", "prompt_tokens", "output_tokens",
-                                                                     "model", "class", "tenant"};
+                                                                     "model", "class", "tenant", "prefix"};
 constexpr std::size_t absent = std::numeric_limits<std::size_t>::max();
 constexpr std::int64_t most_tokens = 100'000'000;
 constexpr double longest_s = 1e9;
@@ -109,6 +109,11 @@ Result<Trace> parse_trace(std::string_view csv) {
     if (at[model] != absent) request.model = cells[at[model]];
     if (at[slo_class] != absent) request.slo_class = cells[at[slo_class]];
     if (at[tenant] != absent) request.tenant = cells[at[tenant]];
+    if (at[prefix] != absent) {
+      auto parsed = parse_prefix(cells[at[prefix]]);
+      if (!parsed) return bad(number, "prefix", cells[at[prefix]], "parts TEXT:TOKENS with blanks between them, such as 3:1000 17:240");
+      request.prefix = std::move(*parsed);
+    }
     trace.push_back(std::move(request));
   }
   return trace;
@@ -127,12 +132,16 @@ Result<Trace> read_trace_file(const std::string& path) {
 std::string write_trace(const Trace& trace) {
   std::string out(trace_header);
   const bool tenants = std::ranges::any_of(trace, [](const TraceRequest& r) { return !r.tenant.empty(); });
-  out += tenants ? ",tenant\n" : "\n";
+  const bool prefixes = std::ranges::any_of(trace, [](const TraceRequest& r) { return !r.prefix.empty(); });
+  if (tenants) out += ",tenant";
+  if (prefixes) out += ",prefix";
+  out += '\n';
   for (const auto& r : trace) {
     const auto us = std::chrono::round<std::chrono::microseconds>(r.arrival).count();
     fmt::format_to(std::back_inserter(out), "{}.{:06},{},{},{},{}", us / 1'000'000, us % 1'000'000, r.prompt.count,
                    r.output.count, r.model, r.slo_class);
     if (tenants) out += "," + r.tenant;
+    if (prefixes) out += "," + to_string(r.prefix);
     out += '\n';
   }
   return out;

@@ -9,6 +9,7 @@
 #include "base/quantity.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
+#include "simulate/workload/prefix.hpp"
 
 namespace qlm::workload {
 
@@ -19,6 +20,7 @@ struct TraceRequest {
   std::string model;  // empty: the reader's default
   std::string slo_class;
   std::string tenant;
+  Prefix prefix;
 
   bool operator==(const TraceRequest&) const = default;
 };
@@ -31,8 +33,8 @@ inline constexpr std::string_view trace_header = "arrival_s,prompt_tokens,output
 Result<Trace> parse_trace(std::string_view csv);
 Result<Trace> read_trace_file(const std::string& path);
 
-// Arrivals are written with six decimals, so reading back gives them to the microsecond. There is a column `tenant` where a
-// request has one.
+// Arrivals are written with six decimals, so reading back gives them to the microsecond. There are columns `tenant`
+// and `prefix` where a request has one.
 std::string write_trace(const Trace& trace);
 
 }  // namespace qlm::workload

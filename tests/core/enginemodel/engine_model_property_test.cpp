@@ -278,5 +278,95 @@ INSTANTIATE_TEST_SUITE_P(Scenarios, AgainstTheLongWay,
                                                   200, 0.3}),
                          [](const auto& each) { return std::string(each.param.name); });
 
+// Prompts of a few families that begin alike, in an engine that keeps prefixes: whatever is shared, preempted, aborted or
+// pushed out, every block comes back and nobody's token is lost.
+TEST(PrefixCache, SharesBlocksAndLosesNone) {
+  for (const auto kind : {StepTimeModel::Kind::knee, StepTimeModel::Kind::separate}) {
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+      const StepTimeModel time{kind, 5, 9, 0.05, 70, 0.1, 0.0003, 0.000002};
+      EngineModel model(time, {.kv_tokens = Tokens{4000}, .max_num_seqs = 24, .max_num_batched_tokens = Tokens{300}, .prefix_cache = true});
+      Prng random(seed);
+      std::map<std::uint64_t, SequenceId> alive;
+      std::int64_t asked = 0, found = 0;
+      for (std::uint64_t step = 0;; ++step) {
+        const bool draining = step > 1500;
+        if (!draining && random.chance(0.3)) {
+          const auto family = random.below(6), same = random.below(20) * 16;  // tokens that are its family's
+          const auto prompt = static_cast<std::int64_t>(1 + same + random.below(200)), output = static_cast<std::int64_t>(1 + random.below(150));
+          std::vector<std::uint64_t> keys;
+          for (std::uint64_t k = 1; k <= static_cast<std::uint64_t>(prompt + output) / 16; ++k) keys.push_back(k * 16 <= same ? family << 32 | k : (step + 100) << 32 | k);
+          const auto id = model.submit(Tokens{prompt}, Tokens{output}, step, keys);
+          if (id) alive.emplace(step, *id);
+          asked += prompt;
+        }
+        if (!model.begin_step()) {
+          if (draining) break;
+          continue;
+        }
+        if (!alive.empty() && random.chance(0.02)) {
+          const auto victim = std::next(alive.begin(), static_cast<std::ptrdiff_t>(random.below(alive.size())));
+          EXPECT_TRUE(model.abort(victim->second));
+          alive.erase(victim);
+        }
+        const auto result = model.finish_step();
+        for (const auto& event : result.first_token) found += event.cached.count;
+        for (const auto& event : result.finished) alive.erase(event.user);
+        ASSERT_GE(model.kv_blocks_used(), 0);
+        ASSERT_LE(model.kv_blocks_used(), model.kv_blocks_total());
+      }
+      EXPECT_TRUE(alive.empty());
+      EXPECT_EQ(model.kv_blocks_used(), 0);
+      EXPECT_GT(found, asked / 10);
+      EXPECT_LT(found, asked);
+      EXPECT_LE(found, model.totals().cached.count);
+    }
+  }
+}
+
+TEST(PrefixCache, WithoutAnyKeyItIsAnEngineLikeAnyOther) {
+  const StepTimeModel time{StepTimeModel::Kind::knee, 5, 9, 0.05, 70, 0.1, 0.0003, 0.000002};
+  EngineLimits limits{.kv_tokens = Tokens{2000}, .max_num_seqs = 16, .max_num_batched_tokens = Tokens{300}};
+  EngineModel plain(time, limits);
+  limits.prefix_cache = true;
+  EngineModel caching(time, limits);
+  Prng random(1);
+  for (int step = 0; step < 2000; ++step) {
+    if (random.chance(0.4)) {
+      const Tokens prompt{static_cast<std::int64_t>(1 + random.below(300))}, output{static_cast<std::int64_t>(1 + random.below(150))};
+      ASSERT_EQ(plain.submit(prompt, output).has_value(), caching.submit(prompt, output).has_value());
+    }
+    const auto took = plain.begin_step();
+    ASSERT_EQ(took, caching.begin_step());
+    if (!took) continue;
+    plain.finish_step();
+    caching.finish_step();
+    ASSERT_EQ(plain.kv_blocks_used(), caching.kv_blocks_used());
+  }
+}
+
+TEST(PrefixCache, AConversationsNextTurnComputesOnlyWhatIsNew) {
+  const StepTimeModel time{.base_ms = 5, .per_prefill_token_ms = 0.1};
+  EngineModel model(time, {.kv_tokens = Tokens{1600}, .max_num_seqs = 8, .prefix_cache = true});
+  const auto keys = [](std::uint64_t who, int blocks) {
+    std::vector<std::uint64_t> made;
+    for (int k = 1; k <= blocks; ++k) made.push_back(who << 32 | static_cast<std::uint64_t>(k));
+    return made;
+  };
+  const auto run = [&](std::uint64_t who, std::int64_t prompt, std::int64_t output) {
+    EXPECT_TRUE(model.submit(Tokens{prompt}, Tokens{output}, 0, keys(who, static_cast<int>(prompt + output) / 16)));
+    Tokens cached{0};
+    while (model.begin_step()) {
+      for (const auto& event : model.finish_step().first_token) cached = event.cached;
+    }
+    return cached;
+  };
+  EXPECT_EQ(run(1, 160, 32), Tokens{0});
+  EXPECT_EQ(run(1, 320, 32), Tokens{176});  // with the answer, all but its last token, whose block was not filled
+  EXPECT_EQ(run(1, 320, 32), Tokens{304}) << "the last token is always computed";
+  EXPECT_EQ(run(2, 320, 32), Tokens{0});
+  EXPECT_EQ(run(3, 1500, 32), Tokens{0});  // needs nearly all memory
+  EXPECT_EQ(run(1, 320, 32), Tokens{0}) << "pushed out";
+}
+
 }  // namespace
 }  // namespace qlm

@@ -95,6 +95,30 @@ TEST(Request, PromptsMayBeTextOrTokenIds) {
   EXPECT_EQ(read(R"({"model":"m","input":["ab","c"]})", "/v1/embeddings")->choices, 1);
 }
 
+TEST(Request, MarksHowItsPromptBegins) {
+  const std::string system(1000, 's'), question(600, 'q');
+  const auto chat = [&](const std::string& first, const std::string& second, const std::string& more = "") {
+    return read(R"({"model":"m","messages":[{"role":"system","content":")" + first + R"("},{"role":"user","content":")" + second + R"("}])" + more + "}")->prefix;
+  };
+  const auto alike = [](const PrefixMarks& a, const PrefixMarks& b) {
+    std::size_t k = 0;
+    while (k < a.count && k < b.count && a.hashes[k] == b.hashes[k]) ++k;
+    return k;
+  };
+  const PrefixMarks marks = chat(system, question);
+  EXPECT_EQ(marks.count, 6U);  // 256 384 512 768 1024 1536 of 1,602 bytes
+  EXPECT_EQ(marks.text, 1602U);
+  EXPECT_EQ(alike(marks, chat(system, question + " and more")), 6U);
+  EXPECT_EQ(alike(marks, chat(system, std::string(600, 'x'))), 4U);
+  EXPECT_EQ(alike(marks, chat(system + question, "")), 4U) << "who said what makes a difference";
+  EXPECT_EQ(alike(marks, chat(system, question, R"(,"max_tokens":5,"stream":true)")), 6U);
+  EXPECT_EQ(alike(marks, chat(system, question, R"(,"tools":[{"type":"function"}])")), 0U) << "templates write them before all messages";
+  EXPECT_EQ(alike(marks, chat(system, question, R"(,"cache_salt":"mine")")), 0U);
+  EXPECT_EQ(read(R"({"model":"m","messages":[{"content":[{"type":"image_url","image_url":"x"},{"type":"text","text":")" + system + "\"}]}]}")->prefix.count, 0U);
+  const std::string two = R"({"model":"m","prompt":[")" + system + R"(",")" + system + "\"]}";
+  EXPECT_EQ(read(two, "/v1/completions")->prefix.count, 0U);
+}
+
 TEST(Request, NotesWhatLimitsResuming) {
   const auto chat = [](std::string more) { return *read(R"({"model":"m",)" + more + "}"); };
   EXPECT_TRUE(chat(R"("logprobs":true)").logprobs);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 
 namespace qlm::workload {
 namespace {
@@ -156,6 +157,28 @@ TEST(Recipe, EveryNamedOneKeepsTheRateAskedFor) {
 TEST(Recipe, GpuTimeOfShareGptIsNearTheSimulatedCapacity) {
   // A step-by-step simulation of the same GPU serves 33 of these requests a second.
   EXPECT_NEAR(1 / seconds(mean_gpu_time(recipe("single", {two_models, 1}).value())), 33, 6);
+}
+
+TEST(Recipe, SessionsAreConversationsWhosePromptsHoldAllThatWasSaidBefore) {
+  const Trace trace = generate(recipe("sessions", {{{"m", 1}}, 20, 0}).value(), 1h, 1);
+  EXPECT_NEAR(static_cast<double>(trace.size()) / 3600, 20, 1.5);
+  std::map<std::uint64_t, const TraceRequest*> last;
+  std::set<std::uint64_t> systems;
+  for (const TraceRequest& r : trace) {
+    ASSERT_EQ(r.prefix.size(), 2U);
+    EXPECT_EQ(r.prefix[0].length + r.prefix[1].length, r.prompt);
+    systems.insert(r.prefix[0].text);
+    const TraceRequest*& before = last[r.prefix[1].text];
+    if (before) {
+      EXPECT_EQ(before->prefix[0], r.prefix[0]);
+      EXPECT_EQ(before->slo_class, r.slo_class);
+      EXPECT_GE(r.arrival - before->arrival, 10s);
+      EXPECT_GT(r.prompt, before->prompt + before->output);
+    }
+    before = &r;
+  }
+  EXPECT_EQ(systems.size(), 4U);
+  EXPECT_NEAR(static_cast<double>(trace.size()) / static_cast<double>(last.size()), 3.8, 0.3);  // of four, some before or after
 }
 
 TEST(StreamSpec, SaysClassModelsLengthsAndArrivals) {

@@ -61,5 +61,34 @@ TEST(Trace, AMissingFileIsAnError) {
   EXPECT_EQ(read_trace_file("/nonexistent/trace.csv").error().message, "cannot read /nonexistent/trace.csv");
 }
 
+TEST(Trace, PrefixesAreWrittenAndReadBack) {
+  Trace trace{{0s, Tokens{1240}, Tokens{7}, "m", "chat", "", {{3, Tokens{1000}}, {17, Tokens{240}}}}, {1s, Tokens{5}, Tokens{7}, "m", "chat", "", {}}};
+  const std::string csv = write_trace(trace);
+  EXPECT_TRUE(csv.starts_with("arrival_s,prompt_tokens,output_tokens,model,class,prefix\n"));
+  EXPECT_NE(csv.find(",3:1000 17:240\n"), std::string::npos);
+  EXPECT_EQ(*parse_trace(csv), trace);
+  const auto wrong = parse_trace("arrival_s,prompt_tokens,output_tokens,prefix\n0,1,1,3\n");
+  ASSERT_FALSE(wrong);
+  EXPECT_NE(wrong.error().message.find("line 2: prefix is '3'"), std::string::npos);
+}
+
+// What a prompt shares with another is the same to the gateway's marks and to the engine's blocks.
+TEST(Prefixes, AgreeAsFarAsTheirTextsDo) {
+  const Prefix a{{1, Tokens{1000}}, {7, Tokens{600}}}, longer{{1, Tokens{1000}}, {7, Tokens{2000}}}, other{{1, Tokens{1000}}, {8, Tokens{600}}};
+  const auto alike = [](const auto& x, const auto& y, std::size_t count) {
+    std::size_t k = 0;
+    while (k < count && x[k] == y[k]) ++k;
+    return k;
+  };
+  const Tokens block{16};
+  EXPECT_EQ(alike(block_keys(a, Tokens{1600}, block), block_keys(longer, Tokens{3000}, block), 100), 100U);
+  EXPECT_EQ(alike(block_keys(a, Tokens{1600}, block), block_keys(other, Tokens{1600}, block), 100), 62U);
+  const PrefixMarks marks = prefix_marks(a, "m");
+  EXPECT_EQ(marks.text, 6400U);
+  EXPECT_EQ(alike(marks.hashes, prefix_marks(longer, "m").hashes, marks.count), marks.count);
+  EXPECT_EQ(alike(marks.hashes, prefix_marks(other, "m").hashes, marks.count), 8U);  // up to 3,072 bytes of the 4,000
+  EXPECT_EQ(alike(marks.hashes, prefix_marks(a, "n").hashes, marks.count), 0U);
+}
+
 }  // namespace
 }  // namespace qlm::workload
