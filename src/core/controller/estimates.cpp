@@ -208,7 +208,8 @@ void Controller::State::saw_tokens(LedgerEntry& entry, Tokens so_far, bool ended
   if (fresh.count < 0) return;
   if (!began && (fresh.count > 0 || ended)) {
     entry.seen_running = true;
-    if (i) i->scale.started(now, entry.prompt - entry.cached);
+    // Work counts whole prompts: what a prefix cache spares an engine shows as its speed.
+    if (i) i->scale.started(now, entry.prompt);
   }
   if (fresh.count > 0 || ended) {
     if (i) i->scale.generated(now, fresh);

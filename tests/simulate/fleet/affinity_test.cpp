@@ -51,7 +51,7 @@ TEST(Affinity, ConversationsReturnToWhereTheyAreCachedAndAboveCapacityThatHarmsN
     if (per_second < 50) {
       EXPECT_GT(cached_share(with), cached_share(without) + 0.1);
     }
-    EXPECT_GE(on_time(with), on_time(without) - 0.01) << per_second << ": beyond what a run differs from the next by";
+    EXPECT_GE(on_time(with), on_time(without)) << per_second;
     // What was expected is what was found, within a quarter.
     EXPECT_NEAR(static_cast<double>(with.expected_cached.count) / static_cast<double>(with.cached.count), 1, 0.25);
   }
