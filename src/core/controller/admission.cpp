@@ -115,8 +115,8 @@ std::optional<action::CounterOffer> Controller::State::counter_offer(const Reque
   const Objective objective = allowed == ttft ? Objective::ttft : allowed == e2e ? Objective::e2e : Objective::deadline;
   const Duration patience = std::min(configuration->classes[r.service_class.index()].max_wait, r.client_timeout.value_or(Duration::max()));
   for (int look = 0; look < looks; ++look) {
+    if (bound > patience - grain) return std::nullopt;
     const Duration least = (bound + grain - Duration{1}) / grain * grain;
-    if (least > patience) return std::nullopt;
     RequestDescription looser = r;
     if (looser.slo.ttft) looser.slo.ttft = std::max(*looser.slo.ttft, least);
     if (looser.slo.e2e) looser.slo.e2e = std::max(*looser.slo.e2e, least);

@@ -161,10 +161,14 @@ TEST(Refusal, AStrictClassIsRefusedWhenItsBoundSaysItCannotBeMet) {
   EXPECT_TRUE(w.rejection(late)->wait->provisional);
 }
 
+std::shared_ptr<ControllerConfiguration> strict_for(Duration max_wait) {
+  auto c = configuration(Policy::edf);
+  c->classes[3].max_wait = max_wait;
+  return c;
+}
+
 TEST(Refusal, OffersTheLeastObjectiveThatWouldBeAcceptedInstead) {
-  auto c = configuration();
-  c->classes[3].max_wait = 10min;
-  World w(c);
+  World w(strict_for(10min));
   w.join(1);
   teach(w);
   w.arrive({.service_class = 3});
@@ -182,10 +186,23 @@ TEST(Refusal, OffersTheLeastObjectiveThatWouldBeAcceptedInstead) {
   EXPECT_FALSE(w.rejection(as_offered));
 }
 
+TEST(Refusal, OffersNoObjectiveWithWhichItWouldStandBehindTooMany) {
+  World w(strict_for(10h));
+  w.join(1);
+  teach(w);
+  w.arrive({.service_class = 3});
+  w.arrive({.service_class = 2, .prompt = 5000, .slo = Slo{.ttft = 1s}});
+  for (int k = 0; k < 50; ++k) w.arrive({.service_class = 2, .slo = Slo{.ttft = 30s}});
+  const RequestId late = w.arrive({.service_class = 3});
+  ASSERT_TRUE(w.rejection(late));
+  const auto offer = w.rejection(late)->offer;
+  ASSERT_TRUE(offer);
+  EXPECT_GT(offer->least, w.rejection(late)->wait->bound + 1s) << "with the bound itself it would wait for fifty others";
+  EXPECT_FALSE(w.rejection(w.arrive({.service_class = 3, .slo = Slo{.ttft = offer->least}})));
+}
+
 TEST(Refusal, OffersNothingBeyondWhatItsClassWaitsAtMost) {
-  auto c = configuration();
-  c->classes[3].max_wait = 3s;
-  World w(c);
+  World w(strict_for(3s));
   w.join(1);
   teach(w);
   for (int k = 0; k < 20; ++k) w.arrive({.service_class = 2, .prompt = 5000});
