@@ -116,7 +116,7 @@ std::optional<double> steady_ceiling_of(const Case& of, const std::vector<fleet:
     if (!spec.holds.empty()) i.loaded = spec.holds.front().model;
     instances.push_back(std::move(i));
   }
-  return bounds::steady_ceiling(counts, instances, arrivals.back().at);
+  return bounds::steady_ceiling(counts, instances, arrivals.back().at - arrivals.front().at);
 }
 
 }  // namespace
@@ -188,13 +188,16 @@ double Figures::worst_class() const {
 Figures figures(const Case& of, const fleet::FleetResult& result) {
   Figures f;
   for (const ServiceClass& c : of.classes) f.classes[c.name];
+  // What comes before anybody asks for anything is no part of the run.
+  const Duration first = result.requests.empty() ? Duration{} : result.requests.front().arrival;
   const Duration last = result.requests.empty() ? Duration{} : result.requests.back().arrival;
+  Duration completed = first;  // the last one
   double value_offered = 0, value_on_time = 0, tokens = 0, useful = 0;
   for (std::size_t i = 0; i < result.requests.size(); ++i) {
     const report::RequestRecord& r = result.requests[i];
     const ServiceClass& c = of.classes[r.slo_class];
     const bool on_time = counts_as_on_time(r, c);
-    const bool in_window = r.arrival >= settling && r.arrival <= last - running_out;
+    const bool in_window = r.arrival >= first + settling && r.arrival <= last - running_out;
     for (Attainment* a : {&f.all, &f.classes[c.name], &f.steady}) {
       if (a == &f.steady && !in_window) continue;
       ++a->offered;
@@ -202,26 +205,31 @@ Figures figures(const Case& of, const fleet::FleetResult& result) {
     }
     value_offered += c.value;
     if (on_time) value_on_time += c.value;
-    if (r.outcome == report::Outcome::completed) tokens += static_cast<double>(r.received.count);
+    if (r.outcome == report::Outcome::completed) {
+      tokens += static_cast<double>(r.received.count);
+      completed = std::max(completed, r.ended.value_or(first));
+    }
     if (on_time) useful += static_cast<double>(r.received.count);
     if (r.sent) f.largest_wait = std::max(f.largest_wait, *r.sent - r.arrival);
     if (i < result.told.size() && r.arrival >= of.waits_from) f.waits.add(r, c, result.told[i]);
   }
-  const double lasted = std::max(1e-9, seconds(result.ended));
+  const double serving = std::max(1e-9, seconds(completed - first));
+  // Of all instances, until nothing was left to do.
+  const double offered = std::max(1e-9, seconds(result.ended - first)) * static_cast<double>(std::max<std::size_t>(1, of.instances.size()));
   f.value_attainment = value_offered > 0 ? value_on_time / value_offered : 1;
-  f.throughput_tokens_per_s = tokens / lasted;
-  f.useful_tokens_per_s = useful / lasted;
-  f.busy_share = seconds(result.busy) / (lasted * static_cast<double>(std::max<std::size_t>(1, of.instances.size())));
+  f.throughput_tokens_per_s = tokens / serving;
+  f.useful_tokens_per_s = useful / serving;
+  f.busy_share = seconds(result.busy) / offered;
   f.swaps = result.swaps;
   f.evictions = result.evictions;
   f.preemptions = result.preemptions;
   const auto prompts = static_cast<double>((result.prefilled + result.cached).count);
   f.cached_share = prompts > 0 ? static_cast<double>(result.cached.count) / prompts : 0;
   f.expected_cached_share = prompts > 0 ? static_cast<double>(result.expected_cached.count) / prompts : 0;
-  f.swapping_share = seconds(result.swapping) / (lasted * static_cast<double>(std::max<std::size_t>(1, of.instances.size())));
-  f.draining_share = seconds(result.draining) / (lasted * static_cast<double>(std::max<std::size_t>(1, of.instances.size())));
+  f.swapping_share = seconds(result.swapping) / offered;
+  f.draining_share = seconds(result.draining) / offered;
   if (!result.requests.empty() && !of.instances.empty()) {
-    const double arriving = std::max(1e-9, seconds(result.requests.back().arrival));
+    const double arriving = std::max(1e-9, seconds(last - first));
     f.set_up_share = seconds(result.swapping_while_arriving) / (arriving * static_cast<double>(of.instances.size()));
   }
   f.digest = result.digest;

@@ -89,9 +89,9 @@ struct Figures {
   std::map<std::string, std::pair<Attainment, Service>> tenants;  // where they have names; tokens of the time in which requests arrived
   Attainment steady;                   // of arrivals from 900 s after the first to 600 s before the last, where there are any
   double value_attainment = 0;         // value on time over value offered
-  double throughput_tokens_per_s = 0;  // generated, of completed requests, until the last was done
+  double throughput_tokens_per_s = 0;  // generated, of completed requests, from the first arrival until the last of them was done
   double useful_tokens_per_s = 0;      // of those on time
-  double busy_share = 0;               // of the instances' time, until the last was done
+  double busy_share = 0;               // of the instances' time, from the first arrival until nothing was left to do
   std::int64_t swaps = 0, evictions = 0, preemptions = 0;
   double cached_share = 0, expected_cached_share = 0;  // of prompt tokens: found in prefix caches, and as the controller thought
   double swapping_share = 0, draining_share = 0;  // of the instances' time

@@ -59,14 +59,15 @@ class Minutes {
 void add_service(Figures& f, const Case& of, const fleet::FleetResult& result) {
   if (result.requests.empty()) return;
   const Duration last = result.requests.back().arrival;
-  const auto minutes = static_cast<std::size_t>(last / minute);
+  const Duration begins = result.requests.front().arrival;  // minutes count from here
+  const auto minutes = static_cast<std::size_t>((last - begins) / minute);
   std::vector<Minutes> models(of.models.size(), Minutes(of.classes.size(), minutes));
   std::vector<std::vector<std::vector<std::pair<Duration, int>>>> changes(of.models.size(), std::vector<std::vector<std::pair<Duration, int>>>(of.classes.size()));
   for (std::size_t i = 0; i < result.requests.size(); ++i) {
     const report::RequestRecord& r = result.requests[i];
     auto& change = changes[r.model][r.slo_class];
-    change.emplace_back(r.arrival, 1);
-    if (r.sent || r.ended) change.emplace_back(r.sent ? *r.sent : *r.ended, -1);
+    change.emplace_back(r.arrival - begins, 1);
+    if (r.sent || r.ended) change.emplace_back((r.sent ? *r.sent : *r.ended) - begins, -1);
     if (!of.tenants.empty()) {
       auto& [attainment, service] = f.tenants[of.tenants[result.tenants[i].index()].name];
       ++attainment.offered;
@@ -80,8 +81,9 @@ void add_service(Figures& f, const Case& of, const fleet::FleetResult& result) {
       }
     }
     if (!r.first_token) continue;
-    models[r.model].serve(r.slo_class, *r.first_token, *r.first_token, static_cast<double>(r.prompt.count));
-    models[r.model].serve(r.slo_class, *r.first_token, r.last_token.value_or(*r.first_token), static_cast<double>(r.received.count));
+    const Duration from = *r.first_token - begins, until = r.last_token.value_or(*r.first_token) - begins;
+    models[r.model].serve(r.slo_class, from, from, static_cast<double>(r.prompt.count));
+    models[r.model].serve(r.slo_class, from, until, static_cast<double>(r.received.count));
   }
   double all = 0;
   for (const Minutes& m : models) all += m.sum();

@@ -119,8 +119,8 @@ std::string shown(const Estimate& e) {
 std::string to_json(const std::string& suite_name, const std::vector<CellResult>& cells) {
   std::string out = fmt::format(
       R"({{"suite":{},"definitions":{{"attainment":"requests completed with the first token within the class's TTFT and a mean gap within its TPOT (200 ms without one), over all offered",)"
-      R"("value_attainment":"the same, weighted by class value","load":"offered rate over measured capacity","throughput_tokens_per_s":"output tokens of completed requests until the last was done",)"
-      R"("useful_tokens_per_s":"those of requests on time","busy_share":"of the instances' time until the last request was done",)"
+      R"("value_attainment":"the same, weighted by class value","load":"offered rate over measured capacity","throughput_tokens_per_s":"output tokens of completed requests over the time from the first arrival to the last completion",)"
+      R"("useful_tokens_per_s":"those of requests on time","busy_share":"of the instances' time from the first arrival until nothing was left to do",)"
       R"("waits":"as told at admission against those until the dispatch: r2 of the expected wait and bound_over_wait (means) over waits above 30 s (at least 500 of them), r2_in_time of those that ended by the deadline,)"
       R"( coverage of the bound over all that were told one, by class and expected wait; given up after it was told is a miss",)"
       R"("lost":"value attainment of the same case without what is in its way, less this one's"}},)"

@@ -46,7 +46,7 @@ TEST(Suite, EveryArrivalIsInTheDenominatorAndValuesWeigh) {
   Case c = small_case();
   c.classes[0].value = 9;
   fleet::FleetResult result;
-  result.requests = {served(1s, 1ms), served(25s, 1ms), report::RequestRecord{.slo_class = 1, .outcome = report::Outcome::refused}};
+  result.requests = {served(1s, 1ms), served(25s, 1ms), report::RequestRecord{.slo_class = 1, .outcome = report::Outcome::refused, .arrival = 100s}};
   result.ended = 200s;
   const Figures f = figures(c, result);
   EXPECT_EQ(f.all.offered, 3);
@@ -54,8 +54,36 @@ TEST(Suite, EveryArrivalIsInTheDenominatorAndValuesWeigh) {
   EXPECT_DOUBLE_EQ(f.value_attainment, 9.0 / 19);
   EXPECT_DOUBLE_EQ(f.classes.at("interactive").share(), 0.5);
   EXPECT_EQ(f.worst_class(), 0);
-  EXPECT_DOUBLE_EQ(f.throughput_tokens_per_s, 22.0 / 200);
-  EXPECT_DOUBLE_EQ(f.useful_tokens_per_s, 11.0 / 200);
+  EXPECT_DOUBLE_EQ(f.throughput_tokens_per_s, 22.0 / 25.01) << "from the first arrival to the last completion";
+  EXPECT_DOUBLE_EQ(f.useful_tokens_per_s, 11.0 / 25.01);
+}
+
+TEST(Suite, NothingCountsBeforeTheFirstArrival) {
+  const Case c = suite("smoke")->cases.back();  // several models by turns
+  const auto arrivals = to_arrivals(c, c.arrivals(40, 1700s, 7)).value();
+  fleet::FleetResult early = fleet::simulate(fleet_spec(c, Policy::fcfs), arrivals);
+  fleet::FleetResult late = early;
+  late.ended += 1000s;
+  for (report::RequestRecord& r : late.requests) {
+    r.arrival += 1000s;
+    for (auto* at : {&r.sent, &r.first_token, &r.last_token, &r.ended}) {
+      if (*at) **at += 1000s;
+    }
+  }
+  const Figures a = figures(c, early), b = figures(c, late);
+  ASSERT_GT(a.steady.offered, 1000);
+  ASSERT_GT(a.set_up_share, 0);
+  ASSERT_FALSE(a.least_minutes.empty());
+  EXPECT_EQ(a.steady.offered, b.steady.offered);
+  EXPECT_EQ(a.steady.on_time, b.steady.on_time);
+  EXPECT_EQ(std::tie(a.throughput_tokens_per_s, a.useful_tokens_per_s, a.busy_share, a.swapping_share, a.draining_share, a.set_up_share),
+            std::tie(b.throughput_tokens_per_s, b.useful_tokens_per_s, b.busy_share, b.swapping_share, b.draining_share, b.set_up_share));
+  EXPECT_EQ(a.token_shares, b.token_shares);
+  EXPECT_EQ(a.least_minutes, b.least_minutes);
+  const std::vector<fleet::Arrival> few(arrivals.begin(), arrivals.begin() + 500);
+  auto later = few;
+  for (fleet::Arrival& each : later) each.at += 1000s;
+  EXPECT_EQ(limits_of(c, few).steady_ceiling, limits_of(c, later).steady_ceiling);
 }
 
 TEST(Suite, CapacityIsTheRateABacklogIsServedAt) {
