@@ -318,7 +318,8 @@ void NaiveController::on(const event::Ended& e, Script& script) {
   }
   seen(attempt, std::max(e.generated, attempt.seen), e.end == event::AttemptEnd::complete && (e.prompt.count > 0 || e.generated.count > 0));
   attempt.at = Try::At::over;
-  attempt.release_by = add(now_, configuration_->dispatch.release_timeout);
+  const DispatchParameters& d = configuration_->dispatch;
+  attempt.release_by = add(now_, e.end == event::AttemptEnd::complete ? d.whole_release_timeout : d.release_timeout);
   if (!attempt.held) tries_.erase(tried);
 
   // An attempt that had not ended is the newest of a request that is not over: nothing else would be exactly

@@ -309,6 +309,7 @@ void NaiveController::on(const event::Progress& e, Script& script) {
   const auto tried = tries_.find({e.key.request.value, e.key.attempt.value});
   if (tried == tries_.end() || e.generated <= tried->second.generated) return;
   Try& t = tried->second;
+  if (t.at == Try::At::starting) on(event::FirstToken{e.key}, script);
   Place* p = place(t.instance);
   if (p && t.generated.count > 0) {
     const Duration gap = (now_ - t.progressed) / (e.generated - t.generated).count;

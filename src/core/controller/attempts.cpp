@@ -102,6 +102,7 @@ void Controller::State::on(const event::Progress& e) {
   LedgerEntry& entry = ledger[*found];
   const Tokens fresh = e.generated - entry.generated;
   if (fresh.count <= 0) return;
+  if (entry.state == LedgerEntry::State::queued_at_engine) on(event::FirstToken{e.key});  // it was not told
   InstanceRecord* i = instance(entry.instance);
   if (i && entry.generated.count > 0) {
     const Duration gap = (now - entry.last_progress) / fresh.count;
@@ -218,11 +219,13 @@ void Controller::State::on(const event::Ended& e) {
         }
       }
     }
-    open.release_by = add(now, configuration->dispatch.release_timeout);
+    const DispatchParameters& d = configuration->dispatch;
+    open.release_by = add(now, e.end == event::AttemptEnd::complete ? d.whole_release_timeout : d.release_timeout);
     if (InstanceRecord* i = instance(*where); i && open.slot_held) wake(*i, open.release_by);
     const bool closed = !open.slot_held;
     ledger.end(*entry);
     if (InstanceRecord* i = instance(*where); i && closed) swap_when_empty(*i);
+    else if (i) hurry_releases(*i);
   }
 
   const auto index = find(e.key.request);
@@ -312,9 +315,10 @@ void Controller::State::evicted(Index index, Tokens generated) {
   leave_flight(index);
   ++totals.evictions;
   record({.decision = Decision::evicted, .request = r.request.id, .instance = r.instance, .attempt = r.attempt, .count = generated.count});
-  if (r.first_token == never) {
+  if (r.first_token == never && generated.count == 0) {
     enqueue(index);
   } else {
+    if (r.first_token == never) r.first_token = now;  // it was not told
     r.kept += generated;
     r.request.prompt += generated;
     if (r.request.max_output) r.request.max_output = std::max(Tokens{1}, *r.request.max_output - generated);

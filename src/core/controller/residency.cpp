@@ -143,15 +143,33 @@ void Controller::State::evict_rest(InstanceRecord& i) {
   }
 }
 
+int Controller::State::unended(const InstanceRecord& i) const {
+  int found = 0;
+  for (auto at = ledger.account(i.description.id).first; at != Ledger::none; at = ledger[at].next) found += ledger[at].ended ? 0 : 1;
+  return found;
+}
+
+// A slot is given back with its attempt's end or right after it. One that is not, when a swap waits for nothing else, keeps
+// everybody waiting: it is asked for soon.
+void Controller::State::hurry_releases(InstanceRecord& i) {
+  if (!i.residency.next || unended(i) > 0) return;
+  const Instant soon = add(now, configuration->dispatch.drained_release_timeout);
+  for (auto at = ledger.account(i.description.id).first; at != Ledger::none; at = ledger[at].next) {
+    ledger[at].release_by = std::min(ledger[at].release_by, soon);
+    wake(i, ledger[at].release_by);
+  }
+}
+
 void Controller::State::swap_when_empty(InstanceRecord& i) {
   InstanceRecord::Residency& residency = i.residency;
   if (!residency.next || residency.asked) return;
-  const int slots = ledger.account(i.description.id).slots;
-  if (ledger.account(i.description.id).first != Ledger::none) {  // a slot may be given back before its attempt's end is told
+  if (ledger.account(i.description.id).first != Ledger::none) {
+    const int running = unended(i);  // a slot may be given back before its attempt's end is told
+    hurry_releases(i);
     // Where the order alone decides, who was evicted is first again, and would bring the model straight back. And who is
     // evicted makes room for more than they are, or a few of each model would be evicted in turns and none be done.
-    const bool more_wait = model(*residency.next).queue.count() > slots;
-    if (traits(configuration->policy).evicts_rest && more_wait && slots <= evicted_share * i.governor.limit()) evict_rest(i);
+    const bool more_wait = model(*residency.next).queue.count() > running;
+    if (traits(configuration->policy).evicts_rest && more_wait && running <= evicted_share * i.governor.limit()) evict_rest(i);
     return;
   }
   residency.asked = true;

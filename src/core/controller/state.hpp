@@ -440,6 +440,8 @@ struct Controller::State {
   void leave_for(InstanceRecord& i, ModelId next);
   void evict_rest(InstanceRecord& i);
   void swap_when_empty(InstanceRecord& i);
+  int unended(const InstanceRecord& i) const;  // attempts there whose end was not told
+  void hurry_releases(InstanceRecord& i);
   void set_streams(ModelId id, Duration elapsed);
   void add_groups(ModelId id, std::vector<GroupSummary>& to) const;
   std::vector<ResidentSummary> residents(const InstanceRecord& i) const;

@@ -56,7 +56,9 @@ struct DispatchParameters {
   Duration breaker_pause_max = 5s;    // who is well again shall be at work within 10 s
   Duration stall_floor = 5s;          // no token on any stream for this long at least
   Duration stall_unlearned = 60s;     // before an instance has shown how fast it is
-  Duration release_timeout = 10s;     // an aborted attempt whose slot nobody gave back
+  Duration release_timeout = 10s;     // an aborted attempt whose slot nobody gave back: before the engine is asked
+  Duration whole_release_timeout = 1s;  // the same of one that ended by itself
+  Duration drained_release_timeout = 250ms;  // the same of any, where a swap waits for nothing else
   Duration no_instance_grace = 10s;   // how long a model may have no instance before arrivals are refused
   Duration proxy_patience = 50s;      // longest wait of an unstreamed request that did not agree to more
   Duration default_deadline = 60s;    // edf: from arrival, where nothing states one

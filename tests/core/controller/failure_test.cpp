@@ -8,6 +8,37 @@ namespace {
 using event::AttemptEnd;
 using Ids = std::vector<std::uint64_t>;
 
+// -- what is never told
+
+TEST(Untold, ASlotThatIsNotGivenBackIsAskedForSoonAfterAWholeAnswerAndLateAfterAnAbort) {
+  for (const AttemptEnd how : {AttemptEnd::complete, AttemptEnd::aborted}) {
+    World w;
+    const InstanceId id = w.join(1);
+    const RequestId first = w.arrive();
+    w.first_token(first);
+    const RequestId next = w.arrive();
+    w.end(first, how);
+    const Duration asked = how == AttemptEnd::complete ? 1s : 10s;
+    w.advance(asked - 1ms);
+    EXPECT_TRUE(w.all<action::Probe>().empty());
+    w.advance(1ms);
+    EXPECT_EQ(w.all<action::Probe>().size(), 1u);
+    EXPECT_EQ(w.attempt(next).attempt, no_attempt) << "the engine may still be at it";
+    w.feed(event::ProbeAnswered{id, true, ""});
+    EXPECT_EQ(w.where(next), id);
+    EXPECT_EQ(w.attempt(next).attempt, first_attempt);
+  }
+}
+
+TEST(Untold, AFirstTokenIsKnownByTheProgressAfterIt) {
+  World w;
+  w.join(1);
+  const RequestId id = w.arrive();
+  w.feed(event::Progress{w.attempt(id), Tokens{5}});
+  EXPECT_EQ(w.controller.request(id, w.now)->state, RequestState::streaming);
+  EXPECT_EQ(w.controller.instances().front().running, 1);
+}
+
 // -- retry
 
 TEST(Retry, BeforeTheFirstByteAnotherInstanceTriesAndTheOrderIsKept) {

@@ -194,6 +194,7 @@ class Chaos {
       if (prng_.chance(0.7)) d.slots = static_cast<int>(1 + prng_.below(10));
       if (prng_.chance(0.3)) d.kv_capacity = Tokens{static_cast<std::int64_t>(prng_.below(50'000))};
       if (prng_.chance(0.5)) make_holder(d, prng_);
+      feed(event::Tick{});  // what is due by now comes before it is told
       if (prng_.chance(0.2)) {
         places_[d.id.index()] = {};
         feed(event::InstanceLeft{d.id});

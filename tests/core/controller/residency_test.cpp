@@ -212,11 +212,55 @@ TEST(Residency, ADrainEndsThoughASlotIsNeverGivenBack) {
   const RequestId running = w.arrive({.model = 0});
   w.arrive({.model = 1});
   w.advance(1s);
-  w.end(running);  // and its slot is not released
-  w.advance(11s);
+  w.end(running, event::AttemptEnd::aborted);  // and its slot is not released
+  w.advance(200ms);
+  EXPECT_TRUE(w.all<action::Probe>().empty()) << "it may come yet";
+  w.advance(100ms);
   ASSERT_FALSE(w.all<action::Probe>().empty());
   w.feed(event::ProbeAnswered{id, true, {}});
   EXPECT_EQ(swaps(w).size(), 1u);
+}
+
+TEST(Residency, WhereOthersRunASlotThatIsNeverGivenBackIsNotHurried) {
+  World w;
+  w.join(holder());
+  const RequestId aborted = w.arrive({.model = 0});
+  w.arrive({.model = 0});
+  w.arrive({.model = 1});
+  w.advance(1s);
+  w.end(aborted, event::AttemptEnd::aborted);
+  w.advance(3s);
+  EXPECT_TRUE(w.all<action::Probe>().empty());
+}
+
+// Its slot is not among those of the last tenth that keep all others waiting.
+TEST(Residency, WhoseSlotWasNotGivenBackDoesNotPutOffTheEvictionOfTheRest) {
+  World w(configuration(Policy::greedy));
+  w.join(holder(20));
+  std::vector<RequestId> here;
+  for (int k = 0; k < 6; ++k) here.push_back(w.arrive({.model = 0}));
+  for (int k = 0; k < 10; ++k) w.arrive({.model = 1});
+  w.advance(1s);
+  for (int k = 0; k < 3; ++k) w.end(here[static_cast<std::size_t>(k)]);
+  EXPECT_TRUE(w.all<action::Abort>().empty());
+  w.complete(here[3]);
+  EXPECT_EQ(w.all<action::Abort>().size(), 2u);
+}
+
+TEST(Residency, WhoseFirstTokenWasNotToldKeepsWhatItGeneratedWhenItIsEvicted) {
+  for (const bool progress : {true, false}) {
+    World w(configuration(Policy::greedy));
+    const InstanceId id = w.join(holder(20));
+    const RequestId evicted = w.arrive({.model = 0, .service_class = 1, .prompt = 100});
+    for (int k = 0; k < 3; ++k) w.arrive({.model = 1, .prompt = 100});
+    if (progress) w.feed(event::Progress{w.attempt(evicted), Tokens{20}});
+    w.advance(1s);
+    ASSERT_EQ(w.all<action::Abort>().size(), 1u);
+    w.end(evicted, event::AttemptEnd::aborted, 50);
+    w.release(evicted);
+    w.feed(event::Swapped{id, b});
+    EXPECT_GT(w.controller.request(evicted, w.now)->deadline, w.now + 5s) << "its mean pace leaves room for a pause";
+  }
 }
 
 TEST(Residency, AnInstanceThatLeavesWhileItSwapsIsForgotten) {

@@ -210,8 +210,9 @@ TEST(Shares, TheTimeKeptForAShareIsThatOfItsTokensAmongThoseServedNotAmongAllTha
   const auto serve = [&] {
     const RequestId id{w.dispatched().back()};
     const bool long_output = w.controller.request(id, w.now)->service_class == ClassId{hopeless};
+    w.advance(long_output ? 26ms : 1010ms);
     w.first_token(id);
-    w.advance(long_output ? 2560ms : 1010ms);
+    w.advance(long_output ? 2550ms : 0ms);
     w.end(id, event::AttemptEnd::complete, long_output ? 256 : 1);
     w.release(id);
   };
