@@ -443,7 +443,6 @@ void Controller::State::on(const event::ConfigurationChanged& e) {
   if (reorder) {
     select_at = Instant::min();
     planning = {};
-    planning.arrived_before = totals.arrived;
     for (ModelRecord& m : models) {
       m.overtaking = Overtaking(overtaking_kind(configuration->policy));
       m.demand = {};

@@ -148,7 +148,6 @@ bool Controller::State::became_late(ModelId id, OrderForest::Index node) {
   if (!traits(configuration->policy).late_last || r.place.late || now <= r.latest_start) return false;
   ModelQueue& queue = models[id.index()].queue;
   if (queue.phase(forest, r.place, node) == ModelQueue::Phase::kept) models[id.index()].demand.kept_late += seconds(work_of(r));
-  ++planning.late_now;
   waits_within_part(r, false);
   r.node = queue.make_late(forest, r.place.group, node, r.request.prompt);
   r.place.late = true;

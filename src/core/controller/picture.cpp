@@ -72,7 +72,7 @@ ModelPicture Controller::State::picture_of(ModelId id) const {
 
 Picture Controller::picture() const {
   const State& s = *state_;
-  Picture made{.at = s.now, .policy = s.configuration->policy, .overloaded = s.planning.overloaded, .plan_age = {}, .models = {}, .instances = {}};
+  Picture made{.at = s.now, .policy = s.configuration->policy, .plan_age = {}, .models = {}, .instances = {}};
   if (s.plan_in_force() && !s.planning.in_force.instances.empty()) made.plan_age = s.now - s.planning.made;
   for (std::uint32_t m = 0; m < s.models.size(); ++m) {
     if (!s.models[m].queue.empty()) made.models.push_back(s.picture_of(ModelId{m}));

@@ -15,9 +15,7 @@ constexpr Duration plan_interval = 2s;
 constexpr Duration plan_stale = 10s;       // a plan so old is not followed any more
 constexpr Duration answer_patience = 30s;  // for a plan
 constexpr Duration after_failure = 10s;    // before a swap that failed is tried again
-constexpr double evicted_share = 0.1;      // of the slots: the rest of a drain that is evicted instead
-constexpr double overload = 0.003;         // of recent arrivals that become late: from there on plans are followed
-constexpr Duration remembered = 300s;      // of arrivals, to tell that
+constexpr double evicted_share = 0.05;     // of the slots: the rest of a drain that is evicted instead
 constexpr Duration stream_window = 300s;   // of arrivals, to foretell those to come
 constexpr int cells_a_group = 48;
 constexpr double learning = 0.25;          // of the newest drain or swap
@@ -319,7 +317,7 @@ std::optional<ModelId> Controller::State::planned_next(const InstanceRecord& i) 
   if (of == planning.in_force.instances.end()) return std::nullopt;
   for (const Plan::Visit& visit : of->visits) {
     // A plan of what waits, and not of what will come, goes on to the next visit where nobody is left.
-    const bool over = traits(configuration->policy).plans_always && models[visit.model.index()].queue.empty();
+    const bool over = traits(configuration->policy).paper_plans && models[visit.model.index()].queue.empty();
     if (now < visit.until && !over) return visit.model;
   }
   return std::nullopt;
@@ -353,23 +351,14 @@ std::vector<swap_rule::Demand> Controller::State::demand() {
   return all;
 }
 
-// Whether plans are followed now: below capacity the rule is better than ours; the paper's know no other.
+// Whether a plan is followed now.
 bool Controller::State::follows_plan() {
-  const PolicyTraits policy = traits(configuration->policy);
-  if (!policy.plans || !configuration->has(Component::plan)) return false;
-  const double fade = std::max(0.0, 1 - seconds(look_interval) / seconds(remembered));
-  planning.arrived = planning.arrived * fade + static_cast<double>(totals.arrived - planning.arrived_before);
-  planning.late = planning.late * fade + static_cast<double>(std::exchange(planning.late_now, 0));
-  planning.arrived_before = totals.arrived;
-  planning.overloaded = planning.late > overload * planning.arrived;
-  if (policy.plans_always ? totals.queued > 0 : planning.overloaded) ask_for_plan();
+  if (!traits(configuration->policy).plans || !configuration->has(Component::plan)) return false;
+  if (totals.queued > 0) ask_for_plan();
   return plan_in_force();
 }
 
-bool Controller::State::plan_in_force() const {
-  const PolicyTraits policy = traits(configuration->policy);
-  return policy.plans && (policy.plans_always || planning.overloaded) && now < add(planning.made, plan_stale);
-}
+bool Controller::State::plan_in_force() const { return traits(configuration->policy).plans && now < add(planning.made, plan_stale); }
 
 void Controller::State::decide_residency() {
   if (holders == 0 || now < residency_at) return;
@@ -394,7 +383,7 @@ void Controller::State::decide_residency() {
     // A plan knows of late ones as little as of what came after it: nobody waits beside an instance with nothing to do.
     const bool left_idle = idle && next == i.residency.resident && next && wanted[next->index()].waiting == 0;
     // The paper's plan has all that wait: whoever has no part in it stays, as long as there is something to do.
-    const bool stays = follow && traits(configuration->policy).plans_always && i.residency.resident && wanted[i.residency.resident->index()].waiting > 0;
+    const bool stays = follow && traits(configuration->policy).paper_plans && i.residency.resident && wanted[i.residency.resident->index()].waiting > 0;
     if ((!next && !stays) || left_idle) {
       next = swap_rule::next_model(configuration->policy, wanted,
                                    {i.residency.resident, idle, now - i.residency.came, holds});

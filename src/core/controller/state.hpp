@@ -282,9 +282,6 @@ struct Controller::State {
     Instant asked_at = Instant::min();
     Plan in_force;
     Instant made = Instant::min();
-    double arrived = 0, late = 0;      // lately: forgotten slowly
-    bool overloaded = false;
-    std::int64_t arrived_before = 0, late_now = 0;
   } planning;
   std::uint64_t digest = 0xcbf29ce484222325ULL;
 

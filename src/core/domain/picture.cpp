@@ -41,7 +41,6 @@ std::string to_text(const Picture& picture, const ControllerConfiguration& names
   const auto model = [&](ModelId id) { return name_in(names.models, id, [](const std::string& n) { return n; }); };
   const auto service_class = [&](ClassId id) { return name_in(names.classes, id, [](const ServiceClass& c) { return c.name; }); };
   std::string text = "policy " + std::string(name(picture.policy));
-  if (picture.overloaded) text += ", overloaded";
   if (picture.plan_age) text += ", plan made " + seconds_text(*picture.plan_age) + " ago";
   text += "\n";
 

@@ -76,7 +76,6 @@ struct ModelPicture {
 struct Picture {
   Instant at;
   Policy policy{};
-  bool overloaded = false;             // what several models share
   std::optional<Duration> plan_age;    // of the visits
   std::vector<ModelPicture> models;    // with anybody waiting
   std::vector<InstancePicture> instances;

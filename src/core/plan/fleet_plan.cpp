@@ -35,7 +35,7 @@ visits::Instance instance_of(const InstanceSummary& from, std::size_t models) {
 }  // namespace
 
 Plan plan_fleet(const Snapshot& snapshot, const Plan& in_force, const PlanningBudget& budget) {
-  if (traits(snapshot.policy).plans_always) return paper::planned(snapshot, {budget.seed, budget.orders});
+  if (traits(snapshot.policy).paper_plans) return paper::planned(snapshot, {budget.seed, budget.orders});
   if (const auto keeps = queue_plan::made(snapshot, in_force, {budget.seed, budget.positions}, enough)) return *keeps;
   visits::Problem problem{.models = snapshot.models};
   for (const GroupSummary& g : snapshot.groups) problem.waiting.push_back({g.model, g.due, static_cast<double>(g.requests), g.value});

@@ -30,8 +30,8 @@ PolicyTraits traits(Policy policy) {
     case Policy::greedy:
     case Policy::shepherd: return {.late_last = true, .swaps_for_on_time = true, .evicts_rest = true};
     case Policy::qlm_lp:
-    case Policy::qlm_sp: return {.plans = true, .plans_always = true, .evicts_rest = true};
-    case Policy::qlm_lp_expire: return {.late_last = true, .plans = true, .plans_always = true, .evicts_rest = true};
+    case Policy::qlm_sp: return {.plans = true, .paper_plans = true, .evicts_rest = true};
+    case Policy::qlm_lp_expire: return {.late_last = true, .plans = true, .paper_plans = true, .evicts_rest = true};
     case Policy::qlm:
       return {.late_last = true, .gives_up = true, .gathers = true, .plans = true, .swaps_for_on_time = true, .evicts_rest = true, .keeps_prefixes = true, .groups_by_size = true};
   }

@@ -15,8 +15,8 @@ struct PolicyTraits {
   bool late_last = false;       // who cannot be on time any more is served after all others
   bool gives_up = false;        // in overload some are given up before they are late (plan/on_time_set.hpp)
   bool gathers = false;         // engines with separate steps are given requests together
-  bool plans = false;           // which model is served where, in overload (core/plan/visits.hpp); else by rule
-  bool plans_always = false;    // and not in overload only: the paper's policies (core/plan/paper_plan.hpp)
+  bool plans = false;           // which model is served where (core/plan/fleet_plan.hpp); else by rule
+  bool paper_plans = false;     // by the paper's program (core/plan/paper_plan.hpp)
   bool swaps_for_on_time = false;  // a model is brought in for those who can be on time (plan/swap_rule.hpp); else for who is first
   bool evicts_rest = false;     // of a drain, its last few
   bool keeps_prefixes = false;  // of those as urgent, one whose prefix an instance has cached goes before

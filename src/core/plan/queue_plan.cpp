@@ -9,6 +9,10 @@ namespace {
 constexpr std::int64_t group_cap = 64;  // requests: a quarter of a batch, so that plans stay fine
 constexpr double drain_share = 0.5;     // of a drain: its slots empty by and by, half of the time is lost
 constexpr double setup_worth = 0.3;     // of what an instance starts in a set-up's time, beside that time itself
+constexpr double spare_below = 0.8;     // of the fleet's load: there is time to spare, and a set-up is worth a tenth of that
+constexpr double scarce_above = 0.9;
+constexpr double early_share = 0.3;     // of the time until a group is due: planned so much earlier where that suits all,
+constexpr Duration most_early = 15s;    // for what will come, and for what takes longer than was learned
 constexpr double move_worth = 0.05;     // of a request that is no longer where the plan in force has it
 
 // Neighbouring cells of a histogram, up to the cap, due when the first of them is.
@@ -36,6 +40,23 @@ planner::SetupTable setups_of(const InstanceSummary& of, std::size_t models) {
     }
   }
   return table;
+}
+
+// What is asked of the fleet's time lately, set-ups left out; where a model's instances are unlike, by their mean.
+double load_of(const Snapshot& snapshot, const std::vector<const InstanceSummary*>& on) {
+  double busy = 0;
+  for (const StreamSummary& s : snapshot.streams) {
+    double a_second = 0, homes = 0;
+    for (const InstanceSummary* i : on) {
+      for (const ResidentSummary& r : i->holds) {
+        if (r.model != s.model) continue;
+        a_second += r.per_second;
+        ++homes;
+      }
+    }
+    if (a_second > 0) busy += s.per_second * homes / a_second;
+  }
+  return on.empty() ? 0 : busy / static_cast<double>(on.size());
 }
 
 Duration unit(const ResidentSummary& r) { return std::max(Duration{1}, duration_from_seconds(1 / r.per_second)); }
@@ -124,14 +145,25 @@ planner::Problem problem_of(const Snapshot& snapshot, const Plan& in_force) {
   }
   const Waiting waiting = all_of(problem);
   const double worth = waiting.count > 0 ? waiting.value / waiting.count : 1;
-  problem.setup_cost = setup_worth * starts * worth;
+  const double scarce = std::clamp((load_of(snapshot, on) - spare_below) / (scarce_above - spare_below), 0.1, 1.0);
+  problem.setup_cost = scarce * setup_worth * starts * worth;
   problem.move_cost = move_worth * worth;
   problem.incumbent = incumbent_of(problem, on, in_force, snapshot.taken);
   return problem;
 }
 
-std::optional<Plan> made(const Snapshot& snapshot, const Plan& in_force, planner::SearchBudget budget, double kept) {
-  const planner::Problem problem = problem_of(snapshot, in_force);
+namespace {
+
+planner::Problem early(planner::Problem problem) {
+  for (planner::Group& g : problem.groups) {
+    const Duration left = std::max(Duration{}, g.due);
+    g.due -= std::min(most_early, duration_from_seconds(early_share * seconds(left)));
+  }
+  return problem;
+}
+
+// The plan of a problem of that snapshot.
+std::optional<Plan> made_of(const planner::Problem& problem, const Snapshot& snapshot, planner::SearchBudget budget, double kept) {
   const double waits = all_of(problem).value;
   const auto objective = [&](const planner::VirtualQueues& queues) {
     const auto outcome = planner::evaluate(problem, queues);
@@ -159,6 +191,14 @@ std::optional<Plan> made(const Snapshot& snapshot, const Plan& in_force, planner
     if (!of.visits.empty()) of.visits.back().until = never;
   }
   return plan;
+}
+
+}  // namespace
+
+std::optional<Plan> made(const Snapshot& snapshot, const Plan& in_force, planner::SearchBudget budget, double kept) {
+  const planner::Problem problem = problem_of(snapshot, in_force);
+  if (auto plan = made_of(early(problem), snapshot, budget, kept)) return plan;
+  return made_of(problem, snapshot, budget, kept);
 }
 
 }  // namespace qlm::queue_plan

@@ -18,7 +18,8 @@ namespace qlm::queue_plan {
 // together; its work is the model's mean on each instance.
 planner::Problem problem_of(const Snapshot& snapshot, const Plan& in_force);
 
-// A plan by which at least `kept` of the value that waits and is not late is on time; nothing where none was found.
+// A plan by which at least `kept` of the value that waits and is not late is on time, with some time in hand where that can
+// be; nothing where none was found.
 std::optional<Plan> made(const Snapshot& snapshot, const Plan& in_force, planner::SearchBudget budget, double kept);
 
 }  // namespace qlm::queue_plan

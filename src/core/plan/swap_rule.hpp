@@ -1,6 +1,6 @@
-// Which model an instance that holds several serves next, decided for one instance at a time without a plan: below
-// capacity, where a few lines do as well as any search (reference: "Rule"), for policies that do not plan, and until
-// there is a plan. Pure.
+// Which model an instance that holds several serves next, decided for one instance at a time without a plan: for
+// policies that do not plan, until there is a plan, and for who waits beside an instance with nothing to do (reference:
+// "Rule"). Pure.
 #pragma once
 
 #include <cstdint>

@@ -83,7 +83,7 @@ queue of m1
 TEST(Picture, VisitsAndWhoWasGivenUpAreWrittenOut) {
   auto names = configuration(Policy::qlm);
   names->models = {"a", "b"};
-  Picture p{.at = Instant{} + 10s, .policy = Policy::qlm, .overloaded = true, .plan_age = 1200ms, .models = {}, .instances = {}};
+  Picture p{.at = Instant{} + 10s, .policy = Policy::qlm, .plan_age = 1200ms, .models = {}, .instances = {}};
   p.instances = {{.id = InstanceId{0}, .name = "gpu", .binding = Binding::slots, .in_flight = 8, .room = 8, .kv = Tokens{900},
                   .kv_capacity = Tokens{4000}, .serves = {ModelId{0}}, .next = {},
                   .visits = {{ModelId{0}, Instant{} + 14s}, {ModelId{1}, never}}}};
@@ -91,7 +91,7 @@ TEST(Picture, VisitsAndWhoWasGivenUpAreWrittenOut) {
                .groups = {{.service_class = ClassId{0}, .prompts_from = 64, .kept = 2, .given_up = 3, .late = 1, .tokens = Tokens{77}, .due = -50ms, .admitted = 0.25},
                           {.service_class = ClassId{0}, .priced_out = true, .given_up = 9, .tokens = Tokens{5}}},
                .priced = true}};
-  EXPECT_EQ(to_text(p, *names), R"(policy qlm, overloaded, plan made 1.2 s ago
+  EXPECT_EQ(to_text(p, *names), R"(policy qlm, plan made 1.2 s ago
 
 instance gpu: a; 8 of 8 in flight, memory 900 of 4000 tokens; takes no more: slots
   a from now until in 4.0 s

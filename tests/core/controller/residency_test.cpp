@@ -138,7 +138,7 @@ TEST(Residency, AModelThatCanBeBroughtInIsNotWithoutAnInstance) {
 
 TEST(Residency, TheLastOfADrainAreEvictedAndGoOnWhereTheyStopped) {
   World w(configuration(Policy::greedy));
-  const InstanceId id = w.join(holder(20));
+  const InstanceId id = w.join(holder(40));
   std::vector<RequestId> running;
   for (int k = 0; k < 6; ++k) running.push_back(w.arrive({.model = 0, .prompt = 100}));
   for (const RequestId r : running) w.first_token(r);
@@ -146,7 +146,7 @@ TEST(Residency, TheLastOfADrainAreEvictedAndGoOnWhereTheyStopped) {
   w.advance(1s);
   for (int k = 0; k < 3; ++k) w.complete(running[static_cast<std::size_t>(k)]);
   EXPECT_TRUE(w.all<action::Abort>().empty());
-  w.complete(running[3]);  // a tenth of the slots is left
+  w.complete(running[3]);  // a twentieth of the slots is left
   ASSERT_EQ(w.all<action::Abort>().size(), 2u);
   EXPECT_EQ(w.all<action::Abort>()[0].why, action::AbortWhy::evicted);
   for (const std::size_t k : {4u, 5u}) {
@@ -233,10 +233,10 @@ TEST(Residency, WhereOthersRunASlotThatIsNeverGivenBackIsNotHurried) {
   EXPECT_TRUE(w.all<action::Probe>().empty());
 }
 
-// Its slot is not among those of the last tenth that keep all others waiting.
+// Its slot is not among those of the last twentieth that keep all others waiting.
 TEST(Residency, WhoseSlotWasNotGivenBackDoesNotPutOffTheEvictionOfTheRest) {
   World w(configuration(Policy::greedy));
-  w.join(holder(20));
+  w.join(holder(40));
   std::vector<RequestId> here;
   for (int k = 0; k < 6; ++k) here.push_back(w.arrive({.model = 0}));
   for (int k = 0; k < 10; ++k) w.arrive({.model = 1});
@@ -291,11 +291,23 @@ TEST(Residency, GreedyServesThoseHereBeforeItLeavesForTheLongestQueue) {
 
 // -- plans
 
+TEST(Residency, APlanIsAskedForAsSoonAsSomebodyWaitsAndNotBefore) {
+  for (const Policy policy : {Policy::qlm, Policy::qlm_lp, Policy::edf}) {
+    World w(configuration(policy));
+    w.join(holder(1));
+    w.arrive({.model = 0});
+    w.advance(10s);
+    EXPECT_TRUE(w.all<action::StartPlanning>().empty());
+    w.arrive({.model = 0});
+    w.advance(1s);
+    EXPECT_EQ(w.all<action::StartPlanning>().size(), policy == Policy::edf ? 0u : 1u);
+  }
+}
+
 struct Overloaded : ::testing::Test {
   World w{configuration(Policy::qlm)};
   InstanceId id = w.join(holder(1));
 
-  // So many become late that plans are asked for.
   void overload() {
     for (const std::uint32_t model : {0u, 1u}) {
       for (int k = 0; k < 20; ++k) w.arrive({.model = model, .service_class = 1});
@@ -355,7 +367,7 @@ TEST_F(Overloaded, APlanMadeFromAnotherSnapshotIsDropped) {
   EXPECT_EQ(w.controller.recent(1)[0].decision, Decision::plan_dropped);
 }
 
-// -- the paper's plans: of what waits, and always
+// -- the paper's plans: of what waits
 
 struct Planned : ::testing::Test {
   World w{configuration(Policy::qlm_lp)};
@@ -366,15 +378,6 @@ struct Planned : ::testing::Test {
     w.advance(1s);
   }
 };
-
-TEST_F(Planned, APlanIsAskedForAsSoonAsSomebodyWaitsAndNotBefore) {
-  w.arrive({.model = 0});
-  w.advance(10s);
-  EXPECT_TRUE(w.all<action::StartPlanning>().empty());
-  w.arrive({.model = 0});
-  w.advance(1s);
-  EXPECT_EQ(w.all<action::StartPlanning>().size(), 1u);
-}
 
 TEST_F(Planned, LateOnesAreInTheSnapshotUnlessTheyAreServedLast) {
   for (int k = 0; k < 3; ++k) w.arrive({.model = 0, .service_class = 1});

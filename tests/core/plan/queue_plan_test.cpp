@@ -72,6 +72,38 @@ TEST(QueuePlan, WhoCanWaitIsServedInOneVisit) {
   EXPECT_EQ(visits[0].until, now + 12s);
 }
 
+// When the plan is done with b, if it ever is.
+Duration done_with_b(const Plan& plan) {
+  for (const Plan::Visit& v : plan.instances.at(0).visits) {
+    if (v.model == b) return v.until == never ? Duration::max() : v.until - now;
+  }
+  return Duration::max();
+}
+
+// a's ten seconds and then b's five would end in time, but only just: b goes between.
+TEST(QueuePlan, ThereIsTimeInHandWhereItCostsNobodyHis) {
+  const auto plan = made(snapshot({group(a, patient, 100, 100s), group(b, hurried, 20, 16s)}, {instance(0, a)}), {}, budget, 1);
+  ASSERT_TRUE(plan);
+  EXPECT_LE(done_with_b(*plan), 12s);
+}
+
+TEST(QueuePlan, WhereTimeInHandWouldCostSomebodyHisThereIsNone) {
+  EXPECT_TRUE(made(snapshot({group(a, hurried, 100, 10s), group(b, hurried, 20, 16s)}, {instance(0, a)}), {}, budget, 1));
+}
+
+TEST(QueuePlan, ASetUpIsWorthATenthWhereThereIsTimeToSpare) {
+  Snapshot s = snapshot({group(a, patient, 60, 600s)}, {instance(0, a)});
+  const auto cost_at = [&](double load) {
+    s.streams = {{.model = a, .service_class = patient, .per_second = load * 4}, {.model = b, .service_class = patient, .per_second = load * 6}};
+    return problem_of(s, {}).setup_cost;
+  };
+  const double scarce = cost_at(0.95);
+  EXPECT_GT(scarce, 0);
+  EXPECT_NEAR(cost_at(0.5), scarce / 10, scarce * 1e-9);
+  EXPECT_NEAR(cost_at(0.85), scarce / 2, scarce * 1e-9);
+  EXPECT_NEAR(cost_at(1.5), scarce, scarce * 1e-9);
+}
+
 TEST(QueuePlan, WhereTooManyMustBeGivenUpThereIsNoneAndTheVisitsServe) {
   const Snapshot overload = snapshot({group(a, patient, 60, 600s), group(b, hurried, 2000, 20s)}, {instance(0, a)});
   EXPECT_FALSE(made(overload, {}, budget, 0.99)) << "200 seconds of work, due within 20";
