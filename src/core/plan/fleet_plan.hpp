@@ -1,6 +1,6 @@
 // From the controller's snapshot to the plan that it carries out: which model each instance serves, and until when. Under
-// the paper's policies that is paper_plan.hpp's; under `qlm` queue_plan.hpp's where nearly all who wait can be on time, else visits.hpp's. Run
-// beside the controller by whoever feeds it: the gateway on another thread, the simulator in place.
+// the paper's policies that is paper_plan.hpp's; under `qlm` queue_plan.hpp's where nearly all who wait can be on time
+// and nobody who will come is lost by it, else visits.hpp's. Run beside the controller by whoever feeds it: the gateway on another thread, the simulator in place.
 #pragma once
 
 #include <cstdint>

@@ -3,7 +3,8 @@
 //
 // It knows who waits and not who will come. Where nearly all who wait can be on time that is the better guide: deadlines
 // say what is next, and setting up as little as they allow leaves the most for those to come. Where many must be given up
-// the question is which models to let go for how long, and visits.hpp answers that one.
+// the question is which models to let go for how long, and visits.hpp answers that one; and where some who will come cannot
+// wait until their model is back, fleet_plan.hpp asks both.
 #pragma once
 
 #include <cstdint>
