@@ -32,7 +32,7 @@ Asked asked_for(action::CounterOffer::Objective objective) {
 }
 
 std::string offered(const std::optional<action::CounterOffer>& offer) {
-  if (!offer) return "Retry later or ask for a looser SLO.";
+  if (!offer) return "Retry later.";
   return fmt::format("Retry later, or ask for {} of {:.1f} s or more ({}): that would be accepted now.", asked_for(offer->objective).name,
                      seconds(offer->least), asked_for(offer->objective).param);
 }

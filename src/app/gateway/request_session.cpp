@@ -122,6 +122,7 @@ bool RequestSession::keep_alive() {
     begun_ = true;
     http::Fields fields = event_stream_fields();
     fields.add("x-qlm-request-id", record_.id);
+    add_estimate(fields);
     record_.status = 200;
     exchange_->begin(200, fields);
   }
@@ -136,11 +137,16 @@ bool RequestSession::keep_alive() {
 
 // -- what the relay brings
 
+// What was foretold at its admission.
+void RequestSession::add_estimate(http::Fields& fields) const {
+  if (record_.estimate) fields.add("x-qlm-estimated-wait-ms", fmt::format("{:.0f}", milliseconds(record_.estimate->expected)));
+}
+
 http::Fields RequestSession::own_fields() const {
   http::Fields fields;
   fields.add("x-qlm-request-id", record_.id);
   if (dispatched_) fields.add("x-qlm-wait-ms", fmt::format("{:.0f}", milliseconds(*dispatched_ - arrived_)));
-  if (record_.estimate) fields.add("x-qlm-estimated-wait-ms", fmt::format("{:.0f}", milliseconds(record_.estimate->expected)));
+  add_estimate(fields);
   if (!record_.instance.empty()) fields.add("x-qlm-instance", record_.instance);
   if (!removed_.empty()) fields.add("x-qlm-removed", removed_);
   return fields;

@@ -65,6 +65,7 @@ class RequestSession final : public std::enable_shared_from_this<RequestSession>
   void reply_whole(int status, const http::Fields& fields, std::string body) override;
   void reply_ended(const RelayEnd& end) override;
 
+  void add_estimate(http::Fields& fields) const;
   http::Fields own_fields() const;
   void write(std::string_view bytes);
   void hold_back_engine();
