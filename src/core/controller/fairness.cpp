@@ -77,7 +77,7 @@ void Controller::State::follow_cuts(ModelRecord& m) {
 }
 
 // `offers`: what has been arriving, by value a second of work, with what of it there is room for.
-void Controller::State::share_among_tenants(ModelRecord& m, const std::vector<Offer>& offers, double slack, double fade, Duration elapsed) {
+void Controller::State::share_among_tenants(ModelRecord& m, const std::vector<Offer>& offers, double slack, Duration elapsed) {
   std::vector<FairClaim> claims;
   std::vector<std::size_t> who;
   m.demand.active_weight = 0;
@@ -85,13 +85,7 @@ void Controller::State::share_among_tenants(ModelRecord& m, const std::vector<Of
   for (const Offer& offer : offers) room += offer.admitted * offer.work_a_second;
   for (std::size_t k = 0; k < m.demand.tenants.size(); ++k) {
     ModelRecord::TenantDemand& t = m.demand.tenants[k];
-    if (t.arrivals <= 0) continue;
-    t.arrivals = 0;
-    for (ModelRecord::TenantDemand::Cell& cell : t.cells) {
-      cell.arrivals = cell.arrivals * fade < 0.01 ? 0 : cell.arrivals * fade;
-      cell.admitted = 1;
-      t.arrivals += cell.arrivals;
-    }
+    for (ModelRecord::TenantDemand::Cell& cell : t.cells) cell.admitted = 1;
     if (t.arrivals < active) continue;
     double work = 0, tokens = 0;
     for (const Offer& offer : offers) {

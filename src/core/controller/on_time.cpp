@@ -14,6 +14,7 @@ constexpr int cells_a_group = 40;
 // The price (reference: a price from measured load): arrivals are remembered for about so long; the kept backlog is steered
 // to this part of what requests can wait on average, within about that many seconds.
 constexpr Duration forgotten = 300s;
+constexpr double negligible = 0.01;  // arrivals: nothing is remembered of them
 constexpr double backlog_share = 0.9;
 constexpr double steering_seconds = 300;
 constexpr double measured_enough = 30;  // seconds of full engines, before what they do counts for more than their profile
@@ -39,10 +40,8 @@ void Controller::State::select_on_time() {
   for (std::size_t m = 0; m < models.size(); ++m) {
     const ModelId id{static_cast<std::uint32_t>(m)};
     if (policy.late_last) refresh_estimates(id);
-    if (policy.gives_up && planned(id)) {
-      set_streams(id, elapsed);  // whom to give up is decided between models
-    } else if (policy.gives_up) {
-      age_demand(models[m], elapsed);
+    if (policy.gives_up) age_demand(models[m], elapsed);
+    if (policy.gives_up && !planned(id)) {  // of those that take turns, whom to give up is decided between models
       if (models[m].engine && models[m].engines > 0) {
         if (configuration->has(Component::price)) set_prices(id, elapsed);
         if (!models[m].queue.empty() && configuration->has(Component::on_time_set)) select_on_time(id);
@@ -52,34 +51,43 @@ void Controller::State::select_on_time() {
   }
 }
 
+// Of what has been arriving only that part counts from now on. What is negligible is nothing: a rate that has faded for days
+// is too small a number to divide by.
+void Controller::State::fade_demand(ModelRecord& m, double part) const {
+  const auto fade = [part](double& arrivals, auto&... with_them) {
+    arrivals *= part;
+    ((with_them *= part), ...);
+    if (arrivals >= negligible) return;
+    arrivals = 0;
+    ((with_them = 0), ...);
+  };
+  m.demand.window *= part;
+  fade(m.demand.slack_weight, m.demand.slack);
+  for (ModelQueue::Group& group : m.queue.groups()) fade(group.arrivals, group.arrived_prompts);
+  for (ModelRecord::TenantDemand& t : m.demand.tenants) {
+    t.arrivals = 0;
+    for (ModelRecord::TenantDemand::Cell& cell : t.cells) {
+      fade(cell.arrivals);
+      t.arrivals += cell.arrivals;
+    }
+  }
+}
+
 // Time passes for what has been arriving whether or not there is an engine. While there is none nobody is priced out, and
 // who becomes late says nothing about engines.
 void Controller::State::age_demand(ModelRecord& m, Duration elapsed) const {
-  const double fade = 1 - seconds(elapsed) / seconds(forgotten);
-  m.demand.window = m.demand.window * fade + seconds(elapsed);
-  m.demand.slack *= fade;
-  m.demand.slack_weight *= fade;
-  const bool served = m.engine && m.engines > 0;
-  for (ModelQueue::Group& group : m.queue.groups()) {
-    group.arrivals *= fade;
-    group.arrived_prompts *= fade;
-    if (!served) group.admitted = 1;
-  }
-  if (served) return;
+  fade_demand(m, 1 - seconds(elapsed) / seconds(forgotten));
+  m.demand.window += seconds(elapsed);
+  if (m.engine && m.engines > 0) return;
+  for (ModelQueue::Group& group : m.queue.groups()) group.admitted = 1;
   m.demand.priced = m.demand.shared = false;
   m.demand.kept_late = 0;
-  for (ModelRecord::TenantDemand& t : m.demand.tenants) {
-    t.arrivals *= fade;
-    for (ModelRecord::TenantDemand::Cell& cell : t.cells) cell.arrivals *= fade;
-  }
 }
 
 // Which groups the load leaves room for, by value a second of work. Only what arrives from now on is judged by it.
 void Controller::State::set_prices(ModelId id, Duration elapsed) {
   ModelRecord& m = model(id);
   const double scale = work_scale(m);
-  const double fade = 1 - seconds(elapsed) / seconds(forgotten);
-
   std::vector<Offer> offers;
   double backlog = 0;
   std::vector<ModelQueue::Group>& groups = m.queue.groups();
@@ -129,7 +137,7 @@ void Controller::State::set_prices(ModelId id, Duration elapsed) {
       room -= rest;
     }
   }
-  if (!m.demand.tenants.empty()) share_among_tenants(m, offers, slack, fade, elapsed);
+  if (!m.demand.tenants.empty()) share_among_tenants(m, offers, slack, elapsed);
 }
 
 // Minimum shares are of the tokens that are served; engines' time is what is given out here, and a class's tokens may take more or

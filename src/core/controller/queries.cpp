@@ -1,5 +1,6 @@
 // Answers about the queue, and the checks that tests run after every step.
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 #include "core/controller/state.hpp"
@@ -157,10 +158,19 @@ std::string Controller::check_invariants() const {
     }
   }
   if (static_cast<std::size_t>(live) != s.by_id.size()) return "ids and live requests differ in number";
+  // Not a number is within nothing.
+  const auto off = [](const auto& admission) {
+    return !(admission.admitted >= 0 && admission.admitted < 1.001 && admission.credit >= 0 && admission.credit < 1.001);
+  };
   for (const ModelRecord& m : s.models) {
+    for (std::size_t g = 0; g < m.queue.groups().size(); ++g) {
+      if (off(m.queue.groups()[g])) return broken("no part of a group that could be admitted", g);
+    }
     for (std::size_t k = 0; k < m.demand.tenants.size(); ++k) {
       std::int64_t waiting = 0;
+      if (!std::isfinite(m.demand.tenants[k].lead)) return broken("a tenant's lead is not a number", k);
       for (const auto& cell : m.demand.tenants[k].cells) {
+        if (off(cell)) return broken("no part of a tenant's requests that could be admitted", k);
         for (auto bin = cell.waiting.lower_bound(cell.kept_from); bin != cell.waiting.end(); ++bin) waiting += bin->second;
       }
       if (waiting != m.demand.tenants[k].waiting) return broken("what is kept of a tenant is miscounted", k);

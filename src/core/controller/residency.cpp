@@ -16,7 +16,6 @@ constexpr Duration plan_stale = 10s;       // a plan so old is not followed any 
 constexpr Duration answer_patience = 30s;  // for a plan
 constexpr Duration after_failure = 10s;    // before a swap that failed is tried again
 constexpr double evicted_share = 0.05;     // of the slots: the rest of a drain that is evicted instead
-constexpr Duration stream_window = 300s;   // of arrivals, to foretell those to come
 constexpr int cells_a_group = 48;
 constexpr double learning = 0.25;          // of the newest drain or swap
 constexpr double typical_drain = 2.5;      // residences, before one was seen
@@ -210,16 +209,6 @@ void Controller::State::on(const event::Swapped& e) {
 }
 
 // -- what is known for a decision
-
-void Controller::State::set_streams(ModelId id, Duration elapsed) {
-  ModelRecord& m = model(id);
-  const double fade = 1 - seconds(elapsed) / seconds(stream_window);
-  m.demand.window = m.demand.window * fade + seconds(elapsed);
-  for (ModelQueue::Group& group : m.queue.groups()) {
-    group.arrivals *= fade;
-    group.arrived_prompts *= fade;
-  }
-}
 
 // Those that are not late, or all where late ones are served as all others, cut by their place in the order, which is their latest start or deadline.
 void Controller::State::add_groups(ModelId id, std::vector<GroupSummary>& to) const {

@@ -390,6 +390,7 @@ struct Controller::State {
   // on_time.cpp
   void select_on_time();
   void select_on_time(ModelId id);
+  void fade_demand(ModelRecord& m, double part) const;
   void age_demand(ModelRecord& m, Duration elapsed) const;
   void set_prices(ModelId id, Duration elapsed);
   double work_scale(const ModelRecord& m) const;
@@ -409,7 +410,7 @@ struct Controller::State {
   bool within_part(ModelRecord& m, ModelRecord::TenantDemand& t, const RequestRecord& r, std::size_t group);
   void waits_within_part(RequestRecord& r, bool waits);
   void follow_cuts(ModelRecord& m);
-  void share_among_tenants(ModelRecord& m, const std::vector<Offer>& offers, double slack, double fade, Duration elapsed);
+  void share_among_tenants(ModelRecord& m, const std::vector<Offer>& offers, double slack, Duration elapsed);
 
   // shares.cpp
   void keep_shares(ModelId id, Duration elapsed);
@@ -439,7 +440,6 @@ struct Controller::State {
   void swap_when_empty(InstanceRecord& i);
   int unended(const InstanceRecord& i) const;  // attempts there whose end was not told
   void hurry_releases(InstanceRecord& i);
-  void set_streams(ModelId id, Duration elapsed);
   void add_groups(ModelId id, std::vector<GroupSummary>& to) const;
   std::vector<ResidentSummary> residents(const InstanceRecord& i) const;
   Duration setup_time(const InstanceRecord& i, ModelId to) const;

@@ -17,22 +17,29 @@ struct Stream {
   int refused = 0;             // tries of each, before one that is served
 };
 
-// Tokens that each of two had of an engine that does 1,000 a second, over `rounds` seconds; `kept`: how many
-// of each were not priced out as they came.
-std::vector<double> served(const std::vector<Stream>& streams, int rounds, std::vector<int>* kept = nullptr) {
+// Tokens that each of two had of an engine that does 1,000 a second, over `rounds` seconds, after a prompt of a size that does not
+// come again and so long a silence; `kept`: how many of each were not priced out as they came.
+std::vector<double> served(const std::vector<Stream>& streams, int rounds, std::vector<int>* kept = nullptr, Duration silence = {}) {
   World w(configuration(Policy::qlm));
   w.config->tenants.assign(streams.size(), {});
   for (std::size_t t = 0; t < streams.size(); ++t) w.config->tenants[t].weight = streams[t].weight;
   w.config->classes[0].max_wait = 10'000h;
   w.join({.id = InstanceId{0}, .name = "gpu", .models = {ModelId{0}}, .slots = 1, .speed = prefill_only, .drops_queued = false});
   std::vector<double> tokens(streams.size(), 0);
-  std::uint64_t next = 1;
-  const Instant end = w.now + std::chrono::seconds(rounds);
-  Instant until = w.now;
+  std::uint64_t next = 1'000'000;
   const auto arrive = [&](std::size_t tenant, Duration ttft) {
     w.feed(event::Arrived{{.id = RequestId{next++}, .model = ModelId{0}, .tenant = TenantId{static_cast<std::uint32_t>(tenant)},
                            .slo = {.ttft = ttft}, .prompt = Tokens{streams[tenant].prompt}, .streaming = true}});
   };
+  if (silence > Duration{}) {
+    w.complete(w.arrive({.prompt = 20'000}));
+    for (Duration at{}; at < silence; at += 100s) {
+      w.now += 100s;
+      w.feed(event::Tick{});
+    }
+  }
+  const Instant end = w.now + std::chrono::seconds(rounds);
+  Instant until = w.now;
   for (std::size_t t = 0; t < streams.size(); ++t) {
     for (int k = 0; k < streams[t].hopeless; ++k) arrive(t, 100ms);
   }
@@ -72,6 +79,13 @@ std::vector<double> served(const std::vector<Stream>& streams, int rounds, std::
 TEST(Fairness, TenantsOfOneWeightHaveAlikePartsHoweverMuchTheyAsk) {
   const auto tokens = served({{.each_second = 4}, {.each_second = 1}}, 1000);
   EXPECT_NEAR(tokens[0] / (tokens[0] + tokens[1]), 0.5, 0.04);
+}
+
+TEST(Fairness, PartsAreKeptAfterDaysOfSilence) {
+  std::vector<int> kept(2, 0);
+  const auto tokens = served({{.each_second = 4}, {.each_second = 1}}, 600, &kept, 60h);
+  EXPECT_NEAR(tokens[0] / (tokens[0] + tokens[1]), 0.5, 0.06);
+  EXPECT_LT(kept[0], 1400) << "of 2,400, of which there is room for 300";
 }
 
 TEST(Fairness, PartsFollowWeights) {

@@ -94,6 +94,24 @@ TEST(Overload, WhatArrivedBeforeTheEnginesWereAwayIsForgottenMeanwhile) {
   }
 }
 
+TEST(Overload, IsSeenAfterDaysOfSilence) {
+  World w(overloaded(60s));
+  w.join(one_at_a_time(prefill_only));
+  press(w, 10s);
+  while (w.controller.totals().in_flight > 0) w.complete(RequestId{w.dispatched().back()});
+  for (int k = 0; k < 60 * 36; ++k) {
+    w.now += 100s;
+    w.feed(event::Tick{});
+  }
+  press(w, 600s);
+  int priced_out = 0;
+  for (int k = 0; k < 8; ++k) {
+    const auto standing = w.controller.standing(arrive(w, 1000, 60s));
+    priced_out += standing && standing->priced_out ? 1 : 0;
+  }
+  EXPECT_GE(priced_out, 2) << "half of what comes is too much";
+}
+
 TEST(Overload, TimeWithoutAnEngineIsNotTakenForASlowOne) {
   World w(overloaded(600s));
   InstanceDescription engine = one_at_a_time(prefill_only);
