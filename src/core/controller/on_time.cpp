@@ -15,6 +15,10 @@ constexpr int cells_a_group = 40;
 // to this part of what requests can wait on average, within about that many seconds.
 constexpr Duration forgotten = 300s;
 constexpr double negligible = 0.01;  // arrivals: nothing is remembered of them
+// What was measured leaves room for all, and yet so many seconds of every engine are given up: the load is another one now, and
+// what is known of it counts as if it had been measured for so long only.
+constexpr double refuting = 1;
+constexpr Duration refuted = 10s;
 constexpr double backlog_share = 0.9;
 constexpr double steering_seconds = 300;
 constexpr double measured_enough = 30;  // seconds of full engines, before what they do counts for more than their profile
@@ -171,6 +175,7 @@ void Controller::State::select_on_time(ModelId id) {
   const std::vector<ModelQueue::Group>& groups = m.queue.groups();
   std::vector<OnTimeCell> cells;
   std::vector<std::int64_t> late(groups.size(), 0);
+  std::vector<double> seconds_each(groups.size(), 0);
   for (std::uint32_t g = 0; g < groups.size(); ++g) {
     const OrderForest::Tree& tree = groups[g].tree;
     const std::int64_t count = forest.count(tree);
@@ -184,6 +189,7 @@ void Controller::State::select_on_time(ModelId id) {
     const std::int64_t step = std::max<std::int64_t>(1'000'000, (to - from) / cells_a_group + 1);
     const Tokens mean_prompt{groups[g].prompts.count / count};
     const Duration work = duration_from_seconds(scale * seconds(request_work(*m.engine, mean_prompt, delivered.mean({id, mean_prompt, std::nullopt}))));
+    seconds_each[g] = seconds(work);
     const double value = configuration->classes[groups[g].key.service_class.index()].value;
     std::int64_t before = late[g];
     for (std::int64_t edge = from; edge <= to && before < count; edge += step) {
@@ -199,6 +205,11 @@ void Controller::State::select_on_time(ModelId id) {
   std::vector<double> floors = m.demand.floors;
   for (double& each : floors) each *= capacity;
   const std::vector<std::int64_t> dropped = give_up(std::move(cells), capacity, floors);
+  // Whose tenants have how much of too little must be known soon; without tenants those given up are the same.
+  double given_up = 0;
+  for (std::uint32_t g = 0; g < dropped.size(); ++g) given_up += seconds_each[g] * static_cast<double>(dropped[g]);
+  const bool refutes = !m.demand.tenants.empty() && !m.demand.priced && given_up > refuting * m.engines;
+  if (refutes) fade_demand(m, std::min(1.0, seconds(refuted) / m.demand.window));
   for (std::uint32_t g = 0; g < groups.size(); ++g) {
     const std::int64_t rank = late[g] + (g < dropped.size() ? dropped[g] : 0);
     OrderForest::Bound cut;

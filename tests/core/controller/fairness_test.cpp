@@ -17,9 +17,14 @@ struct Stream {
   int refused = 0;             // tries of each, before one that is served
 };
 
-// Tokens that each of two had of an engine that does 1,000 a second, over `rounds` seconds, after a prompt of a size that does not
-// come again and so long a silence; `kept`: how many of each were not priced out as they came.
-std::vector<double> served(const std::vector<Stream>& streams, int rounds, std::vector<int>* kept = nullptr, Duration silence = {}) {
+struct Before {
+  Duration silence{};          // after a prompt of a size that does not come again
+  int calm = 0;                // seconds of a tenth of what the engine can do, half of it each one's
+};
+
+// Tokens that each of two had of an engine that does 1,000 a second, over `rounds` seconds; `kept`: how many
+// of each were not priced out as they came.
+std::vector<double> served(const std::vector<Stream>& streams, int rounds, std::vector<int>* kept = nullptr, Before before = {}) {
   World w(configuration(Policy::qlm));
   w.config->tenants.assign(streams.size(), {});
   for (std::size_t t = 0; t < streams.size(); ++t) w.config->tenants[t].weight = streams[t].weight;
@@ -31,12 +36,16 @@ std::vector<double> served(const std::vector<Stream>& streams, int rounds, std::
     w.feed(event::Arrived{{.id = RequestId{next++}, .model = ModelId{0}, .tenant = TenantId{static_cast<std::uint32_t>(tenant)},
                            .slo = {.ttft = ttft}, .prompt = Tokens{streams[tenant].prompt}, .streaming = true}});
   };
-  if (silence > Duration{}) {
+  if (before.silence > Duration{}) {
     w.complete(w.arrive({.prompt = 20'000}));
-    for (Duration at{}; at < silence; at += 100s) {
+    for (Duration at{}; at < before.silence; at += 100s) {
       w.now += 100s;
       w.feed(event::Tick{});
     }
+  }
+  for (int k = 0; k < before.calm; ++k) {
+    for (std::uint32_t t = 0; t < 2; ++t) w.complete(w.arrive({.tenant = t, .prompt = 50}));
+    w.advance(1s);
   }
   const Instant end = w.now + std::chrono::seconds(rounds);
   Instant until = w.now;
@@ -81,9 +90,16 @@ TEST(Fairness, TenantsOfOneWeightHaveAlikePartsHoweverMuchTheyAsk) {
   EXPECT_NEAR(tokens[0] / (tokens[0] + tokens[1]), 0.5, 0.04);
 }
 
+TEST(Fairness, PartsAreAlikeFromTheBeginningOfAnOverloadAfterCalm) {
+  for (const int calm : {0, 900}) {
+    const auto tokens = served({{.each_second = 2, .prompt = 500}, {.each_second = 1, .prompt = 500}}, 300, nullptr, {.calm = calm});
+    EXPECT_NEAR(tokens[0] / (tokens[0] + tokens[1]), 0.5, 0.1) << "after " << calm << " s of calm: two thirds of what comes is the first one's";
+  }
+}
+
 TEST(Fairness, PartsAreKeptAfterDaysOfSilence) {
   std::vector<int> kept(2, 0);
-  const auto tokens = served({{.each_second = 4}, {.each_second = 1}}, 600, &kept, 60h);
+  const auto tokens = served({{.each_second = 4}, {.each_second = 1}}, 600, &kept, {.silence = 60h});
   EXPECT_NEAR(tokens[0] / (tokens[0] + tokens[1]), 0.5, 0.06);
   EXPECT_LT(kept[0], 1400) << "of 2,400, of which there is room for 300";
 }
