@@ -234,8 +234,11 @@ std::vector<suite::CellResult> run_suite(const suite::Suite& s, unsigned threads
       pictures.keep(i, first, policy, result.picture);
       for (const std::size_t cell : job.cells) cells[cell].policies[*job.policy].second = suite::figures(cases[cell], result);
     } else {
-      const suite::Limits limits = suite::limits_of(of, arrivals);
-      for (const std::size_t cell : job.cells) cells[cell].limits = limits;
+      const suite::Limits* known = nullptr;
+      for (const std::size_t cell : job.cells) {
+        cells[cell].limits = suite::limits_of(cases[cell], arrivals, known);
+        known = &cells[cell].limits;
+      }
     }
     progress.one_done();
   });

@@ -1,5 +1,6 @@
 // What no scheduler passes, to put beside what one reached. A request is on time when its first token and its last come
-// within its objectives (a mean TPOT counts over the whole reply); the figure is a share of all arrivals, 0 to 1.
+// within its objectives (a mean TPOT counts over the whole reply); the figure is a share of the value of all arrivals, 0 to 1:
+// of their number, where all are worth the same.
 //
 // bound(): not even one that knows all arrivals and all lengths beforehand. A linear program: a fraction of each request
 // is on time, and for every interval of time the least engine time (work.hpp) of what is released and due within it fits
@@ -29,6 +30,7 @@ struct Request {
   Tokens prompt{1};
   Tokens output{1};
   Slo slo;  // what is absent is no objective
+  double value = 1;  // of being on time; not negative
 };
 
 // Instances that are alike.

@@ -47,7 +47,7 @@ class Priced {
     }
   }
 
-  double count() const {
+  double value() const {
     if (asked_.empty()) return free_;
     std::vector<double> start = default_split();
     std::vector<Move> moves{{start.size()}, {start.size() + 1}};
@@ -65,6 +65,7 @@ class Priced {
   };
   struct Prompt {
     Tokens tokens;
+    double value;
     double count = 0;
     std::span<const OutputLengths::Point> lengths;
   };
@@ -81,13 +82,13 @@ class Priced {
     if (points.empty()) return;
     const Deadlines due = deadlines(request, points.back().output);
     if (due.first == no_deadline) {
-      ++free_;
+      free_ += request.value;
       return;
     }
     const AloneTime alone = time_alone(engine_, request.prompt, Tokens{1});
     if (alone.first_token > EngineTime(due.first - request.arrival) + EngineTime(1ns)) return;
-    const auto [at, fresh] = index_.try_emplace(request.prompt, prompts_.size());
-    if (fresh) prompts_.push_back({request.prompt, 0, points});
+    const auto [at, fresh] = index_.try_emplace({request.prompt, request.value}, prompts_.size());
+    if (fresh) prompts_.push_back({request.prompt, request.value, 0, points});
     ++prompts_[at->second].count;
     asked_.push_back({&request, at->second, due.first, due.last});
     end_ = std::max(end_, due.last == no_deadline ? due.first : due.last);
@@ -104,7 +105,7 @@ class Priced {
       const EngineTime whole = work.decode(prompt.tokens, point.output);
       spent += price * (1 - found.back().no_longer) * (whole - paid).count();
       paid = whole;
-      found.push_back({std::max(found.back().gain, point.no_longer - spent), point.no_longer});
+      found.push_back({std::max(found.back().gain, prompt.value * point.no_longer - spent), point.no_longer});
     }
     return found;
   }
@@ -121,12 +122,13 @@ class Priced {
 
   double gain(const std::vector<double>& parameters) const {
     const LeastWork work(engine_, split_at(parameters, 0));
-    double whole = 0;
-    for (const Prompt& prompt : prompts_)
+    double whole = 0, at_stake = 0;
+    for (const Prompt& prompt : prompts_) {
       whole += prompt.count * work.whole(prompt.tokens, prompt.lengths.back().output).count();
-    // Between e^-6 and e^6 requests for the work of the longest output.
-    const double price = exact::exp(12 * (parameters[split_parameters] - 0.5)) * static_cast<double>(asked_.size()) /
-                         std::max(whole, 1e-9);
+      at_stake += prompt.count * prompt.value;
+    }
+    // Between e^-6 and e^6 times the mean value for the work of the longest output.
+    const double price = exact::exp(12 * (parameters[split_parameters] - 0.5)) * at_stake / std::max(whole, 1e-9);
     const Duration end = begin_ + duration_from_seconds(parameters[split_parameters + 1] * seconds(end_ - begin_));
     std::vector<std::vector<Worth>> worth;
     worth.reserve(prompts_.size());
@@ -134,11 +136,11 @@ class Priced {
     double gained = price * instances_ * seconds(end - begin_);
     for (const Asked& asked : asked_) {
       if (asked.first > end) {
-        gained += 1;
+        gained += asked.request->value;
         continue;
       }
       const Worth& paid = worth[asked.prompt][due_by(end, asked)];
-      gained += std::max(0.0, paid.gain + 1 - paid.no_longer);
+      gained += std::max(0.0, paid.gain + asked.request->value * (1 - paid.no_longer));
     }
     return gained;
   }
@@ -147,18 +149,19 @@ class Priced {
   const EngineSpec& engine_;
   int instances_;
   Duration begin_ = no_deadline, end_{};
-  std::map<Tokens, std::size_t> index_;
+  std::map<std::pair<Tokens, double>, std::size_t> index_;
   std::vector<Prompt> prompts_;
   std::vector<Asked> asked_;
-  double free_ = 0;
+  double free_ = 0;  // value
 };
 
 }  // namespace
 
 double ceiling(std::span<const Request> requests, const OutputLengths& lengths, const EngineSpec& engine,
                int instances) {
-  if (requests.empty()) return 1;
-  return Priced(requests, lengths, engine, instances).count() / static_cast<double>(requests.size());
+  double all = 0;
+  for (const Request& request : requests) all += request.value;
+  return all > 0 ? Priced(requests, lengths, engine, instances).value() / all : 1;
 }
 
 }  // namespace qlm::bounds

@@ -1,10 +1,10 @@
 // What nobody passes in expectation who learns how long an output is only when it ends, even one that knows all arrivals
-// and prompts beforehand. One model on alike instances; a share of all arrivals, 0 to 1.
+// and prompts beforehand. One model on alike instances; a share of the value of all arrivals, 0 to 1.
 //
 // By prices (Lagrange; the reference is our own research): if engine time costs L until t1 and nothing after it, nobody
 // gains more than
-//   instances * L * t1 + sum over requests of max over k of P(O <= k) - L * E[work of the prompt and min(O, k) tokens],
-// because all there is to choose for a request of unknown length is after how many tokens to give it up. What is due
+//   instances * L * t1 + sum over requests of max over k of v P(O <= k) - L * E[work of the prompt and min(O, k) tokens],
+// v a request's value, because all there is to choose for a request of unknown length is after how many tokens to give it up. What is due
 // after t1 is free: of outputs so long that they are due later, only the tokens that were made before t1 for the sake of
 // shorter ones, and the prompt if the first token was due. The lowest over L, t1 and the CostSplit (work.hpp). So it is
 // right for a steady load, and too high where load comes in waves with idle time between them.

@@ -49,7 +49,7 @@ class Clairvoyant {
     }
   }
 
-  double count() const {
+  double value() const {
     // The deadlines of last tokens bind, or, with very long prompts, those of first ones: the lower of two bounds.
     return std::min(most(by_last_), most(by_first_));
   }
@@ -71,7 +71,7 @@ class Clairvoyant {
              alone.others <= EngineTime(*request.slo.tpot * (request.output.count - 1)) + EngineTime(1ns);
     });
     if (!possible) return;
-    ++possible_;
+    possible_ += request.value;
     const Job prompt{{request.arrival, due.first}, &request, false};
     if (due.first != no_deadline) by_first_.push_back(prompt);
     if (due.last != no_deadline) {
@@ -85,7 +85,11 @@ class Clairvoyant {
     if (jobs.empty()) return possible_;
     std::vector<Window> windows;
     windows.reserve(jobs.size());
-    for (const Job& job : jobs) windows.push_back(job.window);
+    double at_stake = 0;
+    for (const Job& job : jobs) {
+      windows.push_back({job.window.release, job.window.due, job.request->value});
+      at_stake += job.request->value;
+    }
     Fluid fluid(windows);
     std::vector<EngineTime> work(jobs.size());
     const auto at = [&](const std::vector<double>& parameters, std::size_t levels) {
@@ -93,12 +97,12 @@ class Clairvoyant {
       return fluid.most(work, offered(parameters), levels);
     };
     const auto value = [&](const std::vector<double>& parameters) {
-      const double count = at(parameters, coarse_levels);
-      // Where the count does not tell (all fit), towards the most work for what is offered.
-      return count - 1e-6 * std::reduce(work.begin(), work.end()).count() / offered(parameters);
+      const double most = at(parameters, coarse_levels);
+      // Where that does not tell (all fit), towards the most work for what is offered.
+      return most - 1e-6 * std::reduce(work.begin(), work.end()).count() / offered(parameters);
     };
     const Found found = lowest(start_, moves_, value, 0.5, 1.0 / 64);
-    return possible_ - static_cast<double>(jobs.size()) + at(found.at, fine_levels);
+    return possible_ - at_stake + at(found.at, fine_levels);
   }
 
   static double price(const std::vector<double>& parameters, std::size_t kind) {
@@ -173,14 +177,15 @@ class Clairvoyant {
   std::vector<double> start_;
   std::vector<Move> moves_;
   std::vector<Job> by_last_, by_first_;
-  double possible_ = 0;
+  double possible_ = 0;  // value
 };
 
 }  // namespace
 
 double bound(std::span<const Request> requests, std::span<const InstanceKind> fleet) {
-  if (requests.empty()) return 1;
-  return Clairvoyant(requests, fleet).count() / static_cast<double>(requests.size());
+  double all = 0;
+  for (const Request& request : requests) all += request.value;
+  return all > 0 ? Clairvoyant(requests, fleet).value() / all : 1;
 }
 
 }  // namespace qlm::bounds

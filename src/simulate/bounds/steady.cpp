@@ -35,22 +35,28 @@ EngineTime mean_work(const EngineSpec& engine, std::span<const workload::Lengths
   return lengths.empty() ? most : most / static_cast<double>(lengths.size());
 }
 
-double steady_ceiling(std::span<const double> arrivals, std::span<const MultiModelInstance> instances, Duration time) {
+double steady_ceiling(std::span<const SteadyArrivals> arrivals, std::span<const MultiModelInstance> instances, Duration time) {
   double all = 0;
+  std::vector<double> of_model;
+  for (const SteadyArrivals& group : arrivals) {
+    all += group.requests * group.value;
+    if (of_model.size() <= group.model.index()) of_model.resize(group.model.index() + 1);
+    of_model[group.model.index()] += group.requests;
+  }
   LinearProgram program;
   std::vector<std::vector<std::pair<std::size_t, double>>> used(instances.size());
-  for (std::size_t model = 0; model < arrivals.size(); ++model) {
-    all += arrivals[model];
+  for (const SteadyArrivals& group : arrivals) {
+    const std::size_t model = group.model.index();
     std::vector<std::pair<std::size_t, double>> served;
     for (std::size_t i = 0; i < instances.size(); ++i) {
       const auto work = work_of(instances[i], model);
       const double left = seconds(time) - setup_of(instances[i], model);
-      if (!work || left <= 0 || arrivals[model] <= 0) continue;
-      const double most = std::min(arrivals[model], left / std::max(work->count(), 1e-12));
-      served.emplace_back(program.variable(1), 1);
+      if (!work || left <= 0 || group.requests <= 0) continue;
+      const double most = std::min(of_model[model], left / std::max(work->count(), 1e-12));
+      served.emplace_back(program.variable(group.value), 1);
       used[i].emplace_back(served.back().first, work->count() + setup_of(instances[i], model) / most);
     }
-    program.at_most(arrivals[model], std::move(served));
+    program.at_most(group.requests, std::move(served));
   }
   for (auto& factors : used) program.at_most(seconds(time), std::move(factors));
   return all > 0 ? std::min(program.solve() / all, 1.0) : 1;

@@ -23,11 +23,17 @@ struct MultiModelInstance {
   std::optional<ModelId> loaded;  // needs no setup
 };
 
-// The share of all arrivals that can be served in the time in which they arrive, `arrivals` being each model's number:
-// the long run, without the drain a finite run has after its last arrival, of a scheduler that neither chooses requests
+// Of one model while requests arrive.
+struct SteadyArrivals {
+  ModelId model;
+  double requests = 0;
+  double value = 1;  // of each
+};
+
+// The share of the value of all arrivals that can be served in the time in which they arrive: the long run, without the drain a finite run has after its last arrival, of a scheduler that neither chooses requests
 // by their lengths nor gives started ones up. A model that an instance serves costs it one setup at least, in the
 // proportion in which it serves it. Compare with attainment in the middle of a run, not with that over all of it.
-double steady_ceiling(std::span<const double> arrivals, std::span<const MultiModelInstance> instances, Duration time);
+double steady_ceiling(std::span<const SteadyArrivals> arrivals, std::span<const MultiModelInstance> instances, Duration time);
 
 // Requests of one model waiting now and due together.
 struct WaitingGroup {

@@ -94,15 +94,18 @@ bool alike(const fleet::InstanceSpec& a, const fleet::InstanceSpec& b) {
 
 constexpr Duration settling = 900s, running_out = 600s;
 
+bool is_steady(Duration arrival, Duration first, Duration last) { return arrival >= first + settling && arrival <= last - running_out; }
+
 // What several models that take turns leave each other in the long run.
-std::optional<double> steady_ceiling_of(const Case& of, const std::vector<fleet::Arrival>& arrivals) {
-  if (std::ranges::all_of(of.instances, [](const fleet::InstanceSpec& i) { return i.holds.empty(); }) || arrivals.empty()) return std::nullopt;
+double steady_ceiling_of(const Case& of, const std::vector<fleet::Arrival>& arrivals, bool by_value) {
   std::vector<std::vector<workload::Lengths>> lengths(of.models.size());
-  std::vector<double> counts(of.models.size());
+  std::map<std::pair<ModelId, ClassId>, double> counts;
   for (const fleet::Arrival& a : arrivals) {
     lengths[a.model.index()].push_back({a.prompt, a.output});
-    counts[a.model.index()] += 1;
+    counts[{a.model, a.service_class}] += 1;
   }
+  std::vector<bounds::SteadyArrivals> groups;
+  for (const auto& [group, count] : counts) groups.push_back({group.first, count, by_value ? of.classes[group.second.index()].value : 1});
   std::vector<bounds::MultiModelInstance> instances;
   for (const fleet::InstanceSpec& spec : of.instances) {
     bounds::MultiModelInstance i;
@@ -116,12 +119,8 @@ std::optional<double> steady_ceiling_of(const Case& of, const std::vector<fleet:
     if (!spec.holds.empty()) i.loaded = spec.holds.front().model;
     instances.push_back(std::move(i));
   }
-  return bounds::steady_ceiling(counts, instances, arrivals.back().at - arrivals.front().at);
+  return bounds::steady_ceiling(groups, instances, arrivals.back().at - arrivals.front().at);
 }
-
-}  // namespace
-
-namespace {
 
 // What must be computed of each prompt even if all that was ever said is cached wherever it is wanted.
 std::vector<Tokens> least_prompts(const Case& of, const std::vector<fleet::Arrival>& arrivals) {
@@ -141,19 +140,7 @@ std::vector<Tokens> least_prompts(const Case& of, const std::vector<fleet::Arriv
   return least;
 }
 
-}  // namespace
-
-Limits limits_of(const Case& of, const std::vector<fleet::Arrival>& arrivals) {
-  const std::vector<Tokens> prompts = least_prompts(of, arrivals);
-  std::vector<bounds::Request> requests;
-  std::vector<workload::Lengths> lengths;
-  for (std::size_t k = 0; k < arrivals.size(); ++k) {
-    const fleet::Arrival& a = arrivals[k];
-    Slo slo = of.classes[a.service_class.index()].slo;
-    if (!slo.tpot) slo.tpot = served_tpot;
-    requests.push_back({a.at, a.model, prompts[k], a.output, slo});
-    lengths.push_back({prompts[k], a.output});
-  }
+std::vector<bounds::InstanceKind> kinds_of(const Case& of) {
   std::vector<bounds::InstanceKind> kinds;
   const fleet::InstanceSpec* last = nullptr;
   for (const fleet::InstanceSpec& i : of.instances) {
@@ -166,10 +153,58 @@ Limits limits_of(const Case& of, const std::vector<fleet::Arrival>& arrivals) {
     }
     last = &i;
   }
-  Limits limits{bounds::bound(requests, kinds), std::nullopt, steady_ceiling_of(of, arrivals)};
-  if (kinds.size() == 1 && of.models.size() == 1) {
-    limits.ceiling = std::min(limits.bound, bounds::ceiling(requests, bounds::OutputLengths(lengths), *kinds[0].models[0], kinds[0].count));
+  return kinds;
+}
+
+// Of the requests' number, or of their value.
+struct Shares {
+  double bound = 1, ceiling = 1, steady_bound = 1;
+};
+Shares shares_of(const Case& of, const std::vector<fleet::Arrival>& arrivals, bool turns, bool by_value) {
+  const std::vector<Tokens> prompts = least_prompts(of, arrivals);
+  std::vector<bounds::Request> requests, steady;
+  std::vector<workload::Lengths> lengths;
+  for (std::size_t k = 0; k < arrivals.size(); ++k) {
+    const fleet::Arrival& a = arrivals[k];
+    const ServiceClass& its = of.classes[a.service_class.index()];
+    Slo slo = its.slo;
+    if (!slo.tpot) slo.tpot = served_tpot;
+    requests.push_back({a.at, a.model, prompts[k], a.output, slo, by_value ? its.value : 1});
+    lengths.push_back({prompts[k], a.output});
+    if (turns && is_steady(a.at, arrivals.front().at, arrivals.back().at)) steady.push_back(requests.back());
   }
+  const std::vector<bounds::InstanceKind> kinds = kinds_of(of);
+  Shares shares;
+  shares.bound = shares.ceiling = bounds::bound(requests, kinds);
+  if (turns) {
+    shares.steady_bound = bounds::bound(steady, kinds);
+    shares.ceiling = std::min(shares.steady_bound, steady_ceiling_of(of, arrivals, by_value));
+  } else if (kinds.size() == 1 && of.models.size() == 1) {
+    shares.ceiling = std::min(shares.bound, bounds::ceiling(requests, bounds::OutputLengths(lengths), *kinds[0].models[0], kinds[0].count));
+  }
+  return shares;
+}
+
+}  // namespace
+
+Limits limits_of(const Case& of, const std::vector<fleet::Arrival>& arrivals, const Limits* alike) {
+  Limits limits;
+  if (arrivals.empty()) return limits;
+  const bool turns = std::ranges::any_of(of.instances, [](const fleet::InstanceSpec& i) { return !i.holds.empty(); });
+  if (alike) {
+    limits = *alike;
+  } else {
+    const Shares shares = shares_of(of, arrivals, turns, false);
+    limits.bound.attainment = shares.bound;
+    limits.ceiling.attainment = shares.ceiling;
+    if (turns) limits.steady_bound = Limit{.attainment = shares.steady_bound};
+  }
+  const auto same = std::ranges::adjacent_find(of.classes, std::ranges::not_equal_to{}, &ServiceClass::value) == of.classes.end();
+  const auto by_number = [&limits] { return Shares{limits.bound.attainment, limits.ceiling.attainment, limits.steady_bound.value_or(Limit{}).attainment}; };
+  const Shares shares = same ? by_number() : shares_of(of, arrivals, turns, true);
+  limits.bound.value_attainment = shares.bound;
+  limits.ceiling.value_attainment = shares.ceiling;
+  if (turns) limits.steady_bound->value_attainment = shares.steady_bound;
   return limits;
 }
 
@@ -192,12 +227,12 @@ Figures figures(const Case& of, const fleet::FleetResult& result) {
   const Duration first = result.requests.empty() ? Duration{} : result.requests.front().arrival;
   const Duration last = result.requests.empty() ? Duration{} : result.requests.back().arrival;
   Duration completed = first;  // the last one
-  double value_offered = 0, value_on_time = 0, tokens = 0, useful = 0;
+  double value_offered = 0, value_on_time = 0, steady_value_offered = 0, steady_value_on_time = 0, tokens = 0, useful = 0;
   for (std::size_t i = 0; i < result.requests.size(); ++i) {
     const report::RequestRecord& r = result.requests[i];
     const ServiceClass& c = of.classes[r.slo_class];
     const bool on_time = counts_as_on_time(r, c);
-    const bool in_window = r.arrival >= first + settling && r.arrival <= last - running_out;
+    const bool in_window = is_steady(r.arrival, first, last);
     for (Attainment* a : {&f.all, &f.classes[c.name], &f.steady}) {
       if (a == &f.steady && !in_window) continue;
       ++a->offered;
@@ -205,6 +240,8 @@ Figures figures(const Case& of, const fleet::FleetResult& result) {
     }
     value_offered += c.value;
     if (on_time) value_on_time += c.value;
+    if (in_window) steady_value_offered += c.value;
+    if (in_window && on_time) steady_value_on_time += c.value;
     if (r.outcome == report::Outcome::completed) {
       tokens += static_cast<double>(r.received.count);
       completed = std::max(completed, r.ended.value_or(first));
@@ -217,6 +254,7 @@ Figures figures(const Case& of, const fleet::FleetResult& result) {
   // Of all instances, until nothing was left to do.
   const double offered = std::max(1e-9, seconds(result.ended - first)) * static_cast<double>(std::max<std::size_t>(1, of.instances.size()));
   f.value_attainment = value_offered > 0 ? value_on_time / value_offered : 1;
+  f.steady_value_attainment = steady_value_offered > 0 ? steady_value_on_time / steady_value_offered : 1;
   f.throughput_tokens_per_s = tokens / serving;
   f.useful_tokens_per_s = useful / serving;
   f.busy_share = seconds(result.busy) / offered;

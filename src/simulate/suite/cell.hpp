@@ -89,6 +89,7 @@ struct Figures {
   std::map<std::string, std::pair<Attainment, Service>> tenants;  // where they have names; tokens of the time in which requests arrived
   Attainment steady;                   // of arrivals from 900 s after the first to 600 s before the last, where there are any
   double value_attainment = 0;         // value on time over value offered
+  double steady_value_attainment = 1;  // the same of the steady ones
   double throughput_tokens_per_s = 0;  // generated, of completed requests, from the first arrival until the last of them was done
   double useful_tokens_per_s = 0;      // of those on time
   double busy_share = 0;               // of the instances' time, from the first arrival until nothing was left to do
@@ -103,14 +104,20 @@ struct Figures {
 };
 inline constexpr Duration served_tpot = 200ms;
 
-// What no scheduler passes (simulate/bounds): knowing everything, and knowing everything but the outputs' lengths before
-// they end. The second for one model on alike instances only.
-struct Limits {
-  double bound = 1;
-  std::optional<double> ceiling;
-  std::optional<double> steady_ceiling;  // several models that take turns: of the arrivals that Figures::steady counts
+// What no scheduler passes (simulate/bounds), as shares of the requests and of their value.
+struct Limit {
+  double attainment = 1, value_attainment = 1;
 };
-Limits limits_of(const Case& of, const std::vector<fleet::Arrival>& arrivals);
+struct Limits {
+  Limit bound;    // knowing everything
+  // Knowing everything but the outputs' lengths before they end. One model on alike instances: of all arrivals. Several that
+  // take turns: of those that Figures::steady counts. Elsewhere nothing below the bound is known.
+  Limit ceiling;
+  std::optional<Limit> steady_bound;  // several models that take turns: of the steady arrivals, as if nobody else came
+  bool of_steady() const { return steady_bound.has_value(); }  // the ceiling
+};
+// `alike`: of a case that differs in its values alone, so that what they do not change need not be found again.
+Limits limits_of(const Case& of, const std::vector<fleet::Arrival>& arrivals, const Limits* alike = nullptr);
 
 bool counts_as_on_time(const report::RequestRecord& request, const ServiceClass& service_class);
 Figures figures(const Case& of, const fleet::FleetResult& result);

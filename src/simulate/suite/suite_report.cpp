@@ -38,12 +38,17 @@ std::string figures_json(const Figures& f) {
                            report::json_quoted(name), of.first.offered, of.first.share(), of.second.tokens, seconds(of.second.largest_wait));
   }
   return fmt::format(
-      R"({{"offered":{},"attainment":{:.6f},"value_attainment":{:.6f},"worst_class_attainment":{:.6f},"steady_attainment":{},"classes":{{{}}},"tenants":{{{}}},)"
+      R"({{"offered":{},"attainment":{:.6f},"value_attainment":{:.6f},"worst_class_attainment":{:.6f},"steady_attainment":{},"steady_value_attainment":{},"classes":{{{}}},"tenants":{{{}}},)"
       R"("throughput_tokens_per_s":{:.2f},"useful_tokens_per_s":{:.2f},"swaps":{},"evictions":{},"preemptions":{},"cached_share":{:.6f},"expected_cached_share":{:.6f},"busy_share":{:.6f},)"
       R"("swapping_share":{:.6f},"draining_share":{:.6f},"set_up_share":{:.6f},"largest_wait_s":{:.3f},"waits":{},"digest":"{:016x}"}})",
       f.all.offered, f.all.share(), f.value_attainment, f.worst_class(),
-      f.steady.offered > 0 ? fmt::format("{:.6f}", f.steady.share()) : "null", classes, tenants, f.throughput_tokens_per_s, f.useful_tokens_per_s,
+      f.steady.offered > 0 ? fmt::format("{:.6f}", f.steady.share()) : "null",
+      f.steady.offered > 0 ? fmt::format("{:.6f}", f.steady_value_attainment) : "null", classes, tenants, f.throughput_tokens_per_s, f.useful_tokens_per_s,
       f.swaps, f.evictions, f.preemptions, f.cached_share, f.expected_cached_share, f.busy_share, f.swapping_share, f.draining_share, f.set_up_share, seconds(f.largest_wait), to_json(f.waits), f.digest);
+}
+
+std::string limit_json(const Limit& limit) {
+  return fmt::format(R"("attainment":{:.6f},"value_attainment":{:.6f})", limit.attainment, limit.value_attainment);
 }
 
 struct Estimate {
@@ -85,23 +90,30 @@ Estimate over_seeds(const Point& point, std::size_t policy, const std::function<
   return estimate(values);
 }
 
+// Whether a request of one class is worth more than one of another.
+bool values_differ(const CellResult& cell) {
+  return std::ranges::any_of(cell.values, [&cell](const auto& each) { return each.second != cell.values.front().second; });
+}
+
 // What a policy misses of the bound, and what for: nobody sees output lengths beforehand; bringing models in takes time; drains
-// and the rest. Of models that take turns the steady arrivals are meant, and what swaps took is taken off their ceiling.
-std::string gap(const Point& point, std::size_t policy) {
+// and the rest. All of the same arrivals: where models take turns of the steady ones, and what swaps took is taken off the ceiling.
+std::string gap(const Point& point, std::size_t policy, double Limit::*share) {
   double bound = 0, ceiling = 0, set_ups = 0, reached = 0;
+  const bool by_value = share == &Limit::value_attainment, steady = point.seeds.front()->limits.of_steady();
+  const std::string whose = fmt::format("gap of {} to the bound{}", name(point.seeds.front()->policies[policy].first), by_value ? " by value" : "");
   for (const CellResult* cell : point.seeds) {
     const Figures& f = cell->policies[policy].second;
-    const bool turns = cell->limits.steady_ceiling.has_value();
+    const Limits& limits = cell->limits;
+    if (steady && f.steady.offered == 0) return whose + ": none, no arrival is steady in so short a run";
     const double one = 1.0 / static_cast<double>(point.seeds.size());
-    const double of_cell = std::min(cell->limits.bound, turns ? *cell->limits.steady_ceiling : cell->limits.ceiling.value_or(1));
-    bound += one * cell->limits.bound;
-    ceiling += one * of_cell;
-    set_ups += one * (turns ? of_cell * f.set_up_share : 0);
-    reached += one * (turns ? f.steady.share() : f.all.share());
+    bound += one * (steady ? *limits.steady_bound : limits.bound).*share;
+    ceiling += one * limits.ceiling.*share;
+    set_ups += one * (steady ? limits.ceiling.*share * f.set_up_share : 0);
+    if (steady) reached += one * (by_value ? f.steady_value_attainment : f.steady.share());
+    else reached += one * (by_value ? f.value_attainment : f.all.share());
   }
-  return fmt::format("gap of {} to the bound {:.1f}: information {:.1f}, set-ups {:.1f}, drains and the rest {:.1f}",
-                     name(point.seeds.front()->policies[policy].first), 100 * (bound - reached), 100 * (bound - ceiling), 100 * set_ups,
-                     100 * (ceiling - set_ups - reached));
+  return fmt::format("{}, of {} arrivals, {:.1f}: information {:.1f}, set-ups {:.1f}, drains and the rest {:.1f}", whose, steady ? "steady" : "all",
+                     100 * (bound - reached), 100 * (bound - ceiling), 100 * set_ups, 100 * (ceiling - set_ups - reached));
 }
 
 const CellResult* twin_of(const CellResult& cell, const std::vector<CellResult>& cells) {
@@ -120,7 +132,9 @@ std::string to_json(const std::string& suite_name, const std::vector<CellResult>
   std::string out = fmt::format(
       R"({{"suite":{},"definitions":{{"attainment":"requests completed with the first token within the class's TTFT and a mean gap within its TPOT (200 ms without one), over all offered",)"
       R"("value_attainment":"the same, weighted by class value","load":"offered rate over measured capacity","throughput_tokens_per_s":"output tokens of completed requests over the time from the first arrival to the last completion",)"
-      R"("useful_tokens_per_s":"those of requests on time","busy_share":"of the instances' time from the first arrival until nothing was left to do",)"
+      R"("useful_tokens_per_s":"those of requests on time","bound":"no scheduler passes it, whatever it knows","ceiling":"none passes it on average that does not see output lengths beforehand; of: which arrivals both count, )"
+      R"(the steady ones (from 900 s after the first to 600 s before the last, beside steady_attainment) where models take turns; the bound where no lower one is known",)"
+      R"("busy_share":"of the instances' time from the first arrival until nothing was left to do",)"
       R"("waits":"as told at admission against those until the dispatch: r2 of the expected wait and bound_over_wait (means) over waits above 30 s (at least 500 of them), r2_in_time of those that ended by the deadline,)"
       R"( coverage of the bound over all that were told one, by class and expected wait; given up after it was told is a miss",)"
       R"("lost":"value attainment of the same case without what is in its way, less this one's"}},)"
@@ -135,9 +149,9 @@ std::string to_json(const std::string& suite_name, const std::vector<CellResult>
     for (std::size_t p = 0; p < cell.policies.size(); ++p) {
       out += fmt::format("{}{}:{}", p == 0 ? "" : ",", report::json_quoted(name(cell.policies[p].first)), figures_json(cell.policies[p].second));
     }
-    const auto limit = [](const std::optional<double>& l) { return l ? fmt::format("{:.6f}", *l) : "null"; };
-    out += fmt::format("}},\"bound\":{{\"attainment\":{:.6f}}},\"ceiling\":{{\"attainment\":{}}},\"steady_ceiling\":{{\"attainment\":{}}}",
-                       cell.limits.bound, limit(cell.limits.ceiling), limit(cell.limits.steady_ceiling));
+    out += fmt::format(R"(}},"bound":{{{},"of":"all arrivals"}},"ceiling":{{{},"of":"{}"}})", limit_json(cell.limits.bound), limit_json(cell.limits.ceiling),
+                       cell.limits.of_steady() ? "steady arrivals" : "all arrivals");
+    if (cell.limits.of_steady()) out += fmt::format(R"(,"steady_bound":{{{},"of":"steady arrivals"}})", limit_json(*cell.limits.steady_bound));
     if (const CellResult* twin = twin_of(cell, cells)) {
       std::string lost;
       for (std::size_t p = 0; p < cell.policies.size(); ++p) {
@@ -224,10 +238,10 @@ std::string to_table(const std::vector<CellResult>& cells) {
   std::string out =
       "On time: % of all offered requests completed with TTFT within their class's and a mean gap of at most 200 ms (or the class's TPOT);\n"
       "no scheduler passes the bound, and none that does not see output lengths beforehand the ceiling, on average.\n"
-      "Steady: of arrivals from 900 s after the first to 600 s before the last; several models taking turns leave each other its ceiling.\n"
+      "Steady: of arrivals from 900 s after the first to 600 s before the last; where models take turns the ceiling is of these.\n"
       "± half the 95 % confidence interval over seeds. Gap: what is missed of the bound because nobody sees output lengths beforehand, what of the\n"
       "ceiling swaps took, by their share of the instances' time (below capacity there is time to spare: drains and the rest may be less\n"
-      "than nothing), and the rest; where models take turns, of the steady arrivals.\n"
+      "than nothing), and the rest; each of the same arrivals, as it says: where models take turns, of the steady ones. By value where classes differ in it.\n"
       "Useful: output tokens a second of requests on time. Waited: the longest that anybody did before it was started.\n";
   const auto paper = [](const auto& of) { return of.first == Policy::qlm_lp || of.first == Policy::qlm_lp_expire; };
   if (std::ranges::any_of(cells, [&](const CellResult& cell) { return std::ranges::any_of(cell.policies, paper); }))
@@ -263,21 +277,23 @@ std::string to_table(const std::vector<CellResult>& cells) {
                          over_seeds(point, p, [](const Figures& f) { return static_cast<double>(f.evictions); }).mean,
                          over_seeds(point, p, [](const Figures& f) { return seconds(f.largest_wait); }).mean);
     }
-    const auto limit = [&point](auto&& of) {
-      std::vector<double> values;
-      for (const CellResult* cell : point.seeds) values.push_back(of(cell->limits));
-      return shown(estimate(values));
+    const auto limit = [&](const char* name, bool steady, auto&& of) {
+      const auto share = [&](double Limit::*which) {
+        std::vector<double> values;
+        for (const CellResult* cell : point.seeds) values.push_back(of(cell->limits).*which);
+        return shown(estimate(values));
+      };
+      const std::string by_number = share(&Limit::attainment), by_value = share(&Limit::value_attainment);
+      out += fmt::format("{:<{}} {:>5}  {:<13} {:>12} {:>12}{}\n", "", wide, "", name, by_number, by_value, steady ? "  of steady arrivals" : "");
     };
-    if (point.seeds.front()->limits.ceiling) {
-      out += fmt::format("{:<{}} {:>5}  {:<13} {:>12}\n", "", wide, "", "(ceiling)", limit([](const Limits& l) { return l.ceiling.value_or(1); }));
-    }
-    if (point.seeds.front()->limits.steady_ceiling) {
-      out += fmt::format("{:<{}} {:>5}  {:<13} {:>12} {:>12} {:>12} {:>7}\n", "", wide, "", "(steady ceiling)", "", "", "",
-                         limit([](const Limits& l) { return l.steady_ceiling.value_or(1); }));
-    }
-    out += fmt::format("{:<{}} {:>5}  {:<13} {:>12}\n", "", wide, "", "(bound)", limit([](const Limits& l) { return l.bound; }));
+    const bool steady = point.seeds.front()->limits.of_steady();
+    limit("(ceiling)", steady, [](const Limits& l) { return l.ceiling; });
+    if (steady) limit("(bound)", true, [](const Limits& l) { return *l.steady_bound; });
+    limit("(bound)", false, [](const Limits& l) { return l.bound; });
     for (std::size_t p = 0; p < policies.size(); ++p) {
-      if (policies[p].first == Policy::qlm) out += fmt::format("{:<{}} {:>5}  {}\n", "", wide, "", gap(point, p));
+      if (policies[p].first != Policy::qlm) continue;
+      out += fmt::format("{:<{}} {:>5}  {}\n", "", wide, "", gap(point, p, &Limit::attainment));
+      if (values_differ(*point.seeds.front())) out += fmt::format("{:<{}} {:>5}  {}\n", "", wide, "", gap(point, p, &Limit::value_attainment));
     }
     for (std::size_t p = 0; p < policies.size(); ++p) {
       const double cached = over_seeds(point, p, [](const Figures& f) { return f.cached_share; }).mean;

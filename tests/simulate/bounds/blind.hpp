@@ -108,7 +108,7 @@ class Blind {
     for (unsigned ends = advancing;; ends = (ends - 1) & advancing) {  // every subset of those that advanced
       World next = world;
       double probability = 1;
-      int on_time = 0;
+      double on_time = 0;  // value
       for (std::size_t i = 0; i < requests_.size(); ++i) {
         if ((advancing >> i & 1U) == 0) continue;
         One& one = next.each[i];
@@ -116,7 +116,7 @@ class Blind {
             at_least_[static_cast<std::size_t>(one.made) + 1] / at_least_[static_cast<std::size_t>(one.made)];
         probability *= ends >> i & 1U ? 1 - goes_on : goes_on;
         if ((ends >> i & 1U) == 0) continue;
-        on_time += end_in_time(requests_[i], one, world.now) ? 1 : 0;
+        on_time += end_in_time(requests_[i], one, world.now) ? requests_[i].value : 0;
         one = {over};
       }
       if (probability > 0) expected += probability * (on_time + decide(next));

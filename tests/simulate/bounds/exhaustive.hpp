@@ -21,8 +21,8 @@ class Exhaustive {
     }
   }
 
-  // How many can be on time.
-  int most() {
+  // The most value that can be on time.
+  double most() {
     World world;
     for (const EngineSpec& spec : specs_) world.engines.push_back({EngineModel(spec.step, spec.limits), no_end});
     world.first.resize(requests_.size());
@@ -44,7 +44,7 @@ class Exhaustive {
     std::vector<Duration> first;  // of a request: when its first token came
     unsigned open = 0;  // neither handed over nor hopeless
     unsigned running = 0;
-    int on_time = 0;
+    double on_time = 0;  // value
   };
 
   bool first_in_time(std::size_t i, Duration at) const {
@@ -61,7 +61,9 @@ class Exhaustive {
 
   void decide(const World& world) {
     best_ = std::max(best_, world.on_time);
-    if (world.on_time + std::popcount(world.open | world.running) <= best_) return;
+    double hoped_for = world.on_time;
+    for (std::size_t i = 0; i < requests_.size(); ++i) hoped_for += (world.open | world.running) >> i & 1U ? requests_[i].value : 0;
+    if (hoped_for <= best_) return;
     for (std::size_t i = 0; i < requests_.size(); ++i) {
       if ((world.open >> i & 1U) == 0 || requests_[i].arrival > world.now) continue;
       for (std::size_t e = 0; e < world.engines.size(); ++e) {
@@ -101,7 +103,7 @@ class Exhaustive {
         if (!first_in_time(event.user, world.now)) world.running &= ~(1U << event.user);
       }
       for (const auto& event : result.finished) {
-        world.on_time += end_in_time(event.user, world.first[event.user], world.now) ? 1 : 0;
+        world.on_time += end_in_time(event.user, world.first[event.user], world.now) ? requests_[event.user].value : 0;
         world.running &= ~(1U << event.user);
       }
     }
@@ -113,7 +115,7 @@ class Exhaustive {
 
   std::vector<Request> requests_;
   std::vector<EngineSpec> specs_;
-  int best_ = 0;
+  double best_ = 0;
 };
 
 }  // namespace qlm::bounds

@@ -18,27 +18,41 @@ using Works = std::vector<std::optional<EngineTime>>;
 constexpr double exact = 1e-9;
 constexpr EngineTime one_s{1}, two_s{2}, three_s{3};
 
+// So many of each model, worth 1.
+std::vector<SteadyArrivals> of(const std::vector<double>& models) {
+  std::vector<SteadyArrivals> arrivals;
+  for (const double requests : models) arrivals.push_back({ModelId{static_cast<std::uint32_t>(arrivals.size())}, requests});
+  return arrivals;
+}
+
 TEST(SteadyCeiling, ByHandTheCheaperModelIsServedFirst) {
   // 50 requests of 1 s and 50 of 3 s in 100 s: all of the first, 50 / 3 of the second.
   const MultiModelInstance instance{.work = {one_s, three_s}};
-  EXPECT_NEAR(steady_ceiling(std::vector{50.0, 50.0}, std::vector{instance}, 100s), (50 + 50 / 3.0) / 100, exact);
-  EXPECT_NEAR(steady_ceiling(std::vector{50.0, 50.0}, std::vector{instance, instance}, 100s), 1, exact);
+  EXPECT_NEAR(steady_ceiling(of({50, 50}), std::vector{instance}, 100s), (50 + 50 / 3.0) / 100, exact);
+  EXPECT_NEAR(steady_ceiling(of({50, 50}), std::vector{instance, instance}, 100s), 1, exact);
 }
 
 TEST(SteadyCeiling, ByHandABroughtInModelCostsItsSetup) {
   // With 10 s to bring the second in, at most 30 of it fit; each bears a thirtieth: 50 s make 50 / (3 + 1/3).
   MultiModelInstance instance{.work = {one_s, three_s}, .setup = {10s, 10s}, .loaded = ModelId{0}};
-  EXPECT_NEAR(steady_ceiling(std::vector{50.0, 50.0}, std::vector{instance}, 100s), 0.65, exact);
+  EXPECT_NEAR(steady_ceiling(of({50, 50}), std::vector{instance}, 100s), 0.65, exact);
   instance.setup = {100s, 100s};
-  EXPECT_NEAR(steady_ceiling(std::vector{50.0, 50.0}, std::vector{instance}, 100s), 0.5, exact);
+  EXPECT_NEAR(steady_ceiling(of({50, 50}), std::vector{instance}, 100s), 0.5, exact);
 }
 
 TEST(SteadyCeiling, ByHandUnlikeInstancesTakeWhatTheyAreBestAt) {
   // The small instance serves the first model at half the speed and cannot hold the second.
   const MultiModelInstance large{.work = {one_s, three_s}}, small{.work = {two_s, nullopt}};
-  EXPECT_NEAR(steady_ceiling(std::vector{50.0, 50.0}, std::vector{large, small}, 100s), (50 + 100 / 3.0) / 100, exact);
-  EXPECT_NEAR(steady_ceiling(std::vector{0.0, 50.0}, std::vector{small}, 100s), 0, exact);
-  EXPECT_NEAR(steady_ceiling(std::vector<double>{}, std::vector{small}, 100s), 1, exact);
+  EXPECT_NEAR(steady_ceiling(of({50, 50}), std::vector{large, small}, 100s), (50 + 100 / 3.0) / 100, exact);
+  EXPECT_NEAR(steady_ceiling(of({0, 50}), std::vector{small}, 100s), 0, exact);
+  EXPECT_NEAR(steady_ceiling(of({}), std::vector{small}, 100s), 1, exact);
+}
+
+TEST(SteadyCeiling, ByHandTheMostValueForTheWorkIsServedFirst) {
+  // Of 3 s each, worth 12 and 1, beside 1 s worth 2, in 100 s: 20 valuable ones, then 40 of the others.
+  const MultiModelInstance instance{.work = {one_s, three_s}};
+  const std::vector<SteadyArrivals> groups = {{ModelId{0}, 50, 2}, {ModelId{1}, 20, 12}, {ModelId{1}, 30, 1}};
+  EXPECT_NEAR(steady_ceiling(groups, std::vector{instance}, 100s), (240 + 80) / 370.0, exact);
 }
 
 TEST(SteadyCeiling, NoDivisionFoundByTryingAllOfThemPassesIt) {
@@ -53,31 +67,49 @@ TEST(SteadyCeiling, NoDivisionFoundByTryingAllOfThemPassesIt) {
       }
       if (prng.chance(0.7)) instance.loaded = ModelId{static_cast<std::uint32_t>(prng.below(2))};
     }
-    const std::array<int, 2> arrivals = {static_cast<int>(1 + prng.below(6)), static_cast<int>(1 + prng.below(6))};
+    // Two classes of the first model, one of the second.
+    constexpr std::array<std::size_t, 3> model_of = {0, 0, 1};
+    std::array<int, 3> arrivals{};
+    std::vector<SteadyArrivals> groups;
+    double all = 0;
+    for (std::size_t g = 0; g < 3; ++g) {
+      arrivals[g] = static_cast<int>(1 + prng.below(4));
+      groups.push_back({ModelId{static_cast<std::uint32_t>(model_of[g])}, static_cast<double>(arrivals[g]),
+                        seed % 2 == 0 ? 1.0 : static_cast<double>(1 + prng.below(9))});
+      all += arrivals[g] * groups[g].value;
+    }
     const Duration time = 1s * static_cast<std::int64_t>(5 + prng.below(10));
     // Whether an instance can serve so many of each.
-    const auto possible = [&](const MultiModelInstance& instance, std::array<int, 2> served) {
+    const auto possible = [&](const MultiModelInstance& instance, const std::array<int, 3>& served) {
       double taken = 0;
       for (std::size_t model = 0; model < 2; ++model) {
-        if (served[model] == 0) continue;
+        const int count = model == 0 ? served[0] + served[1] : served[2];
+        if (count == 0) continue;
         if (!instance.work[model]) return false;
         const bool here = instance.loaded && instance.loaded->index() == model;
-        taken += served[model] * instance.work[model]->count() + (here ? 0 : seconds(instance.setup[model]));
+        taken += count * instance.work[model]->count() + (here ? 0 : seconds(instance.setup[model]));
       }
       return taken <= seconds(time);
     };
-    int most = 0;
-    for (int a = 0; a <= arrivals[0]; ++a) {
-      for (int b = 0; b <= arrivals[1]; ++b) {
-        for (int c = 0; possible(instances[0], {a, b}) && c <= arrivals[0] - a; ++c) {
-          for (int d = 0; d <= arrivals[1] - b; ++d)
-            most = possible(instances[1], {c, d}) ? std::max(most, a + b + c + d) : most;
+    const auto up_to = [](const std::array<int, 3>& most) {
+      std::vector<std::array<int, 3>> every;
+      for (int x = 0; x <= most[0]; ++x) {
+        for (int y = 0; y <= most[1]; ++y) {
+          for (int z = 0; z <= most[2]; ++z) every.push_back({x, y, z});
         }
       }
+      return every;
+    };
+    double most = 0;
+    for (const auto& here : up_to(arrivals)) {
+      if (!possible(instances[0], here)) continue;
+      for (const auto& there : up_to({arrivals[0] - here[0], arrivals[1] - here[1], arrivals[2] - here[2]})) {
+        double value = 0;
+        for (std::size_t g = 0; g < 3; ++g) value += (here[g] + there[g]) * groups[g].value;
+        if (value > most && possible(instances[1], there)) most = value;
+      }
     }
-    const double all = arrivals[0] + arrivals[1];
-    const double at_most = all * steady_ceiling(std::vector<double>(arrivals.begin(), arrivals.end()), instances, time);
-    ASSERT_LE(most, at_most + 1e-7) << "seed " << seed;
+    ASSERT_LE(most, all * steady_ceiling(groups, instances, time) + 1e-7) << "seed " << seed;
   }
 }
 

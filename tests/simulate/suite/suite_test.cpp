@@ -83,7 +83,7 @@ TEST(Suite, NothingCountsBeforeTheFirstArrival) {
   const std::vector<fleet::Arrival> few(arrivals.begin(), arrivals.begin() + 500);
   auto later = few;
   for (fleet::Arrival& each : later) each.at += 1000s;
-  EXPECT_EQ(limits_of(c, few).steady_ceiling, limits_of(c, later).steady_ceiling);
+  EXPECT_EQ(limits_of(c, few).ceiling.attainment, limits_of(c, later).ceiling.attainment);
 }
 
 TEST(Suite, CapacityIsTheRateABacklogIsServedAt) {
@@ -262,16 +262,57 @@ TEST(SuiteReport, ALosingCellIsNamedAndNoiseIsNot) {
   EXPECT_NE(to_table({cell(1.2, 1, 0.900, 0.904)}).find("No cell"), std::string::npos);
 }
 
-TEST(SuiteReport, TheGapToTheBoundIsSplitIntoWhatNobodySeesWhatSwapsTakeAndTheRest) {
-  const auto of = [](std::int64_t on_time, std::optional<double> ceiling, std::optional<double> steady_ceiling) {
-    Figures f;
-    f.all = f.steady = {.offered = 100, .on_time = on_time};
-    f.set_up_share = 0.1;
-    return to_table({{.name = "x", .undisturbed = {}, .load = 1.2, .seed = 1, .capacity = 10, .values = {},
-                      .limits = {.bound = 0.98, .ceiling = ceiling, .steady_ceiling = steady_ceiling}, .policies = {{Policy::qlm, f}}}});
-  };
-  EXPECT_NE(of(90, 0.95, {}).find("gap of qlm to the bound 8.0: information 3.0, set-ups 0.0, drains and the rest 5.0"), std::string::npos);
-  EXPECT_NE(of(80, {}, 0.9).find("gap of qlm to the bound 18.0: information 8.0, set-ups 9.0, drains and the rest 1.0"), std::string::npos);
+TEST(SuiteReport, TheGapToTheBoundIsSplitIntoWhatNobodySeesWhatSwapsTakeAndTheRestOfTheSameArrivals) {
+  Figures f;
+  f.all = {.offered = 100, .on_time = 90};
+  f.steady = {.offered = 50, .on_time = 40};
+  f.value_attainment = 0.91;
+  f.steady_value_attainment = 0.85;
+  f.set_up_share = 0.1;
+  CellResult cell{.name = "x", .undisturbed = {}, .load = 1.2, .seed = 1, .capacity = 10, .values = {{"a", 10}, {"b", 10}},
+                  .limits = {.bound = {0.98, 0.99}, .ceiling = {0.95, 0.96}, .steady_bound = {}}, .policies = {{Policy::qlm, f}}};
+  const auto told = [&](const char* what) { return to_table({cell}).find(what) != std::string::npos; };
+  EXPECT_TRUE(told("gap of qlm to the bound, of all arrivals, 8.0: information 3.0, set-ups 0.0, drains and the rest 5.0"));
+  EXPECT_FALSE(told("to the bound by value")) << "where all classes are worth the same";
+  cell.values.front().second = 1;
+  EXPECT_TRUE(told("gap of qlm to the bound by value, of all arrivals, 8.0: information 3.0, set-ups 0.0, drains and the rest 5.0"));
+  cell.limits.ceiling = {0.9, 0.95};
+  cell.limits.steady_bound = Limit{0.97, 0.98};
+  EXPECT_TRUE(told("gap of qlm to the bound, of steady arrivals, 17.0: information 7.0, set-ups 9.0, drains and the rest 1.0"));
+  EXPECT_TRUE(told("gap of qlm to the bound by value, of steady arrivals, 13.0: information 3.0, set-ups 9.5, drains and the rest 0.5"));
+  cell.policies.front().second.steady = {};
+  EXPECT_TRUE(told("no arrival is steady in so short a run"));
+}
+
+TEST(SuiteReport, EveryCellHasABoundAndACeilingAndSaysOfWhichArrivals) {
+  CellResult cell{.name = "x", .undisturbed = {}, .load = 1.2, .seed = 1, .capacity = 10, .values = {},
+                  .limits = {.bound = {0.98, 0.99}, .ceiling = {0.9, 0.95}, .steady_bound = {}}, .policies = {}};
+  EXPECT_NE(to_json("s", {cell}).find(R"("bound":{"attainment":0.980000,"value_attainment":0.990000,"of":"all arrivals"},)"
+                                      R"("ceiling":{"attainment":0.900000,"value_attainment":0.950000,"of":"all arrivals"})"), std::string::npos);
+  cell.limits.steady_bound = Limit{0.97, 0.98};
+  EXPECT_NE(to_json("s", {cell}).find(R"("ceiling":{"attainment":0.900000,"value_attainment":0.950000,"of":"steady arrivals"},)"
+                                      R"("steady_bound":{"attainment":0.970000,"value_attainment":0.980000,"of":"steady arrivals"})"), std::string::npos);
+}
+
+TEST(Suite, LimitsAreOfTheNumberAndOfTheValueAndTheSameWhereAllAreWorthTheSame) {
+  for (const std::size_t which : {0, 2}) {  // one model, and several that take turns
+    const Case c = suite("smoke")->cases[which];
+    auto arrivals = to_arrivals(c, c.arrivals(10, 1700s, 7)).value();
+    for (fleet::Arrival& each : arrivals) each.output = each.output * 8;  // more than there is time for
+    const Limits plain = limits_of(c, arrivals);
+    ASSERT_LT(plain.bound.attainment, 1) << which;
+    EXPECT_EQ(plain.of_steady(), which == 2);
+    EXPECT_LE(plain.ceiling.attainment, plain.steady_bound.value_or(plain.bound).attainment);
+    EXPECT_EQ(plain.bound.value_attainment, plain.bound.attainment);
+    EXPECT_EQ(plain.ceiling.value_attainment, plain.ceiling.attainment);
+    const Case valued = with_values(c, {10, 3, 1}).value();
+    const Limits by_value = limits_of(valued, arrivals, &plain), anew = limits_of(valued, arrivals);
+    EXPECT_EQ(by_value.bound.attainment, plain.bound.attainment);
+    EXPECT_GT(by_value.bound.value_attainment, plain.bound.attainment + 0.02) << "what is worth more is served first";
+    EXPECT_GT(by_value.ceiling.value_attainment, plain.ceiling.attainment + 0.02);
+    EXPECT_EQ(anew.bound.attainment, plain.bound.attainment);
+    EXPECT_EQ(anew.ceiling.value_attainment, by_value.ceiling.value_attainment);
+  }
 }
 
 TEST(SuiteReport, SeedsOfOnePointAreMeanAndInterval) {
