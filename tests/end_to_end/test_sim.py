@@ -147,6 +147,40 @@ class Sim(unittest.TestCase):
         self.assertGreater(an_hour, 1000)
         self.assertEqual(capacity, same_capacity, "which is what the fleet could do for all of them")
 
+    def test_limits_of_the_configuration_refuse_as_they_do_live_and_who_is_refused_is_a_miss(self):
+        trace = "arrival_s,prompt_tokens,output_tokens,model,class,tenant\n" + "".join(
+            f"{k * 0.01:.2f},200,{100 + k},mistral-7b,bulk,{'ab'[k % 2]}\n" for k in range(400))
+        for name in ("a", "b"):
+            os.chmod(self.file(name + ".keys", name * 20 + "\n"), 0o600)
+
+        def cell(limits="", more="", config=CONFIG, arguments=()):
+            tenants = f"tenants: {{a: {{keys_file: a.keys{limits}}}, b: {{keys_file: b.keys}}}}\n"
+            ran = sim("--trace", self.file("t.csv", trace), "--config", self.file("q.yaml", config + tenants + more), "--json", "-", *arguments)
+            self.assertEqual(ran.returncode, 0, ran.stderr)
+            made, = json.loads(ran.stdout)["cells"]
+            self.assertEqual(made["policies"]["fcfs"]["offered"], 400)
+            return made, made["policies"]["fcfs"]["tenants"], ran.stderr
+
+        unlimited, shares, said = cell()
+        self.assertEqual((shares["a"]["attainment"], shares["b"]["attainment"]), (1, 1))
+        self.assertNotIn("not simulated", said)
+        for limits in ("in_flight: 5", "requests: 10/min", "tokens: 2k/min"):
+            made, shares, _ = cell(f", limits: {{{limits}}}")
+            self.assertLess(shares["a"]["attainment"], 0.5, limits)
+            self.assertEqual(shares["b"]["attainment"], 1, limits)
+            self.assertEqual(made["capacity_requests_per_s"], unlimited["capacity_requests_per_s"], "which is what the fleet could do without limits")
+        small = CONFIG.replace("  - {name: a, url: http://127.0.0.1:1}\n", "")
+        held, *_ = cell(config=small)
+        refused, *_ = cell(config=small, more="limits: {queued: 20}\n")
+        self.assertLess(refused["policies"]["fcfs"]["attainment"], held["policies"]["fcfs"]["attainment"])
+        self.assertLess(refused["policies"]["fcfs"]["largest_wait_s"], held["policies"]["fcfs"]["largest_wait_s"])
+        *_, said = cell(more="limits: {queued_bytes: 1GiB}\n")
+        self.assertIn("not simulated: limits.queued_bytes", said)
+        short = CONFIG.replace("{prior:", "{max_output_tokens: 299, prior:")
+        stated, *_ = cell(config=short, arguments=["--state-lengths"])
+        self.assertEqual(stated["policies"]["fcfs"]["attainment"], 0.5, "whoever states 300 or more")
+        self.assertEqual(cell(config=short)[0]["policies"]["fcfs"]["attainment"], 1)
+
     def test_mistakes_are_named(self):
         trace, config = self.file("t.csv", TRACE), self.file("q.yaml", CONFIG)
         for arguments, word in [

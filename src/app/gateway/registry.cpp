@@ -3,20 +3,10 @@
 #include <algorithm>
 
 #include "app/gateway/priors.hpp"
+#include "runtime/config/tenant.hpp"
 
 namespace qlm::gateway {
 namespace {
-
-Tenant limits_of(const config::Tenant& from) {
-  Tenant to;
-  to.name = from.name;
-  to.weight = from.weight;
-  if (from.limits.in_flight) to.limits.in_flight = static_cast<int>(std::min<std::int64_t>(*from.limits.in_flight, 1 << 30));
-  to.limits.queued = from.limits.queued;
-  if (from.limits.tokens) to.limits.tokens = {from.limits.tokens->amount.count, from.limits.tokens->per};
-  if (from.limits.requests) to.limits.requests = {from.limits.requests->amount.count, from.limits.requests->per};
-  return to;
-}
 
 void tighten(std::optional<Duration>& ceiling, std::optional<Duration> by) {
   if (by && (!ceiling || *by < *ceiling)) ceiling = by;
@@ -83,7 +73,7 @@ void Registry::apply_tenants(const std::vector<config::Tenant>& tenants) {
     const TenantId id = tenant_names_.give(each.name);
     at_id(tenants_, id.index()) = facts_of(each);
     tenants_[id.index()].id = id;
-    at_id(tenant_limits_, id.index()) = limits_of(each);
+    at_id(tenant_limits_, id.index()) = config::tenant(each);
     for (const std::string& key : each.keys) keys_.push_back({key, id});
   }
 }

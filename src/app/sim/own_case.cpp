@@ -6,6 +6,7 @@
 
 #include "core/enginemodel/profiles.hpp"
 #include "runtime/config/configuration.hpp"
+#include "runtime/config/tenant.hpp"
 
 namespace qlm::sim {
 namespace {
@@ -53,6 +54,19 @@ Result<fleet::InstanceSpec> instance_of(const config::Instance& from, const conf
   return to;
 }
 
+// What the configuration says and a trace cannot show.
+std::vector<std::string> not_simulated(const config::Configuration& configuration) {
+  std::vector<std::string> all;
+  if (configuration.limits.queued_bytes != config::Limits{}.queued_bytes) all.emplace_back("limits.queued_bytes: a trace's requests have no bodies");
+  for (const config::Tenant& tenant : configuration.tenants) {
+    if (tenant.allow.size() < configuration.classes.size()) all.push_back(fmt::format("tenants.{}.allow: a trace's classes are taken as they are", tenant.name));
+    if (tenant.default_class != configuration.default_class) {
+      all.push_back(fmt::format("tenants.{}.default_class: requests without a class are of '{}'", tenant.name, configuration.default_class));
+    }
+  }
+  return all;
+}
+
 }  // namespace
 
 Result<OwnCase> own_case(const std::string& trace_file, const std::string& configuration_file) {
@@ -72,8 +86,16 @@ Result<OwnCase> own_case(const std::string& trace_file, const std::string& confi
   own.of.classes = classes_of(*configuration);
   const auto usual = std::ranges::find(own.of.classes, configuration->default_class, &ServiceClass::name);
   if (usual != own.of.classes.end()) own.of.default_class = static_cast<std::size_t>(usual - own.of.classes.begin());
-  for (const config::Tenant& tenant : configuration->tenants) own.of.tenants.push_back({.name = tenant.name, .limits = {}, .weight = tenant.weight});
-  for (const config::Model& model : configuration->models) own.of.models.push_back(model.name);
+  for (const config::Tenant& tenant : configuration->tenants) own.of.tenants.push_back(config::tenant(tenant));
+  // Who is alone has nobody to keep room for.
+  const bool shared = std::ranges::any_of(configuration->tenants, [](const config::Tenant& tenant) { return !tenant.keys.empty(); });
+  own.of.queue = QueueLimits{.requests = configuration->limits.queued, .bytes = configuration->limits.queued_bytes,
+                             .tenant_share = shared ? configuration->limits.tenant_share : 1.0};
+  own.not_simulated = not_simulated(*configuration);
+  for (const config::Model& model : configuration->models) {
+    own.of.models.push_back(model.name);
+    own.longest_outputs.push_back(model.max_output_tokens);
+  }
   for (const config::Instance& instance : configuration->instances) {
     auto made = instance_of(instance, *configuration);
     if (!made) return fail(configuration_file + ": " + made.error().message);

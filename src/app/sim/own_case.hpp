@@ -14,6 +14,8 @@ struct OwnCase {
   suite::Case of;
   workload::Trace trace;
   Policy policy = Policy::edf;  // the configuration's
+  std::vector<std::optional<Tokens>> longest_outputs;  // by model: who states more is turned away
+  std::vector<std::string> not_simulated;  // of the configuration, in words
 };
 // The error names the file and what is missing in it.
 Result<OwnCase> own_case(const std::string& trace_file, const std::string& configuration_file);

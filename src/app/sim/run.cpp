@@ -51,7 +51,9 @@ std::string footer() {
          "  qlm workload --recipe w_a --rate 40 --duration 10m -o trace.csv\n"
          "  qlm sim --trace trace.csv --config qlm.yaml --policy qlm,edf,fcfs\n\n"
          "The configuration of --config must name a profile for each model (`prior: {profile: a100-80/mistral-7b}`): what an\n"
-         "emulated engine follows. Its classes' max_wait (10 min unless stated) and when_late give requests up as they do live.\n"
+         "emulated engine follows. Its classes' max_wait (10 min unless stated) and when_late give requests up as they do live, and\n"
+         "its limits (limits.queued, limits.tenant_share, tenants' own, models' max_output_tokens with --state-lengths) refuse them;\n"
+         "a refused request is a miss. What of it cannot be simulated is said on standard error. Suites refuse nobody.\n"
          "Same arguments, same figures and digests, on every machine.\n"
          "Exit codes: 0 done, 1 failed, 2 wrong usage, trace or configuration.";
 }
@@ -249,7 +251,11 @@ std::vector<suite::CellResult> run_own(const OwnCase& own, const std::vector<Pol
                                        Pictures& pictures) {
   auto arrivals = suite::to_arrivals(own.of, own.trace).value();
   if (state_lengths) {
-    for (fleet::Arrival& each : arrivals) each.max_output = each.output;
+    for (fleet::Arrival& each : arrivals) {
+      each.max_output = each.output;
+      const auto longest = own.longest_outputs[each.model.index()];
+      each.turned_away = longest && *each.max_output > *longest;
+    }
   }
   const double lasted = std::max(1e-9, seconds(own.trace.back().arrival - own.trace.front().arrival));
   // The trace's own mix, all there at once, and nobody given up however long that takes.
@@ -258,6 +264,8 @@ std::vector<suite::CellResult> run_own(const OwnCase& own, const std::vector<Pol
     each.max_wait = longest_backlog;
     each.when_late = WhenLate::serve;
   }
+  for (Tenant& each : same.tenants) each.limits = {};
+  same.queue.reset();
   same.arrivals = [&own](double, Duration, std::uint64_t) { return own.trace; };
   const double capacity = suite::measured_capacity(same, 10'000);
   suite::CellResult cell{.name = own.of.name, .undisturbed = {}, .load = static_cast<double>(own.trace.size()) / lasted / capacity, .seed = 0, .capacity = capacity,
@@ -319,6 +327,7 @@ int execute(const Arguments& a) {
       return complain("--load, --seeds, --duration, --case, --values and --without choose within a --suite; a trace is taken as it is");
     }
     if (own->trace.empty()) return complain(a.trace + ": holds no request");
+    for (const std::string& each : own->not_simulated) fmt::print(stderr, "qlm sim: not simulated: {}\n", each);
     return report(a.trace, run_own(*own, policies->empty() ? std::vector{own->policy} : *policies, a.state_lengths, threads, pictures), pictures, a.json);
   }
   auto s = suite::suite(a.suite);

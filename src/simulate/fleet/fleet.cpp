@@ -156,8 +156,15 @@ class Simulation {
   void arrive(std::size_t index) {
     const Arrival& arrival = arrivals_[index];
     if (index + 1 == arrivals_.size()) result_.swapping_while_arriving = result_.swapping;
-    ++open_;
     schedule_arrival(index + 1);
+    if (arrival.turned_away) {
+      report::RequestRecord& record = result_.requests[index];
+      record.outcome = report::Outcome::refused;
+      record.status = 400;
+      record.ended = arrival.at;
+      return;
+    }
+    ++open_;
     RequestDescription request;
     request.id = id_of(index);
     request.model = arrival.model;

@@ -31,6 +31,7 @@ struct Arrival {
   std::optional<Tokens> max_output;  // what the client states
   workload::Prefix prefix;           // how its prompt begins
   Slo slo;                           // what it asks for; the class's where it states none
+  bool turned_away = false;          // before the controller hears of it
 };
 
 // One of the models an instance serves by turns.

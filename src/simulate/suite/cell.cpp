@@ -50,8 +50,7 @@ fleet::FleetSpec fleet_spec(const Case& of, Policy policy, std::uint64_t seed) {
   configuration->without = of.without;
   configuration->tenants = of.tenants;
   if (of.tenants.empty()) configuration->tenants.resize(1);
-  configuration->limits.requests = std::int64_t{1} << 40;  // nothing is refused: late ones are served last
-  configuration->limits.bytes = Bytes{std::int64_t{1} << 60};
+  configuration->limits = of.queue.value_or(QueueLimits{.requests = std::int64_t{1} << 40, .bytes = Bytes{std::int64_t{1} << 60}});
   fleet::FleetSpec spec;
   spec.configuration = configuration;
   spec.instances = of.instances;

@@ -28,6 +28,7 @@ struct Case {
   std::size_t default_class = 0;     // of a request whose trace names none
   std::vector<std::string> models;
   std::vector<Tenant> tenants;       // empty: one without a name
+  std::optional<QueueLimits> queue;  // absent: it refuses nobody
   std::vector<fleet::InstanceSpec> instances;
   double delta = 0.95;             // of qlm-sp: how probably each group shall be on time
   std::vector<Component> without;  // left out of the controller, to see what it is worth
