@@ -25,8 +25,8 @@ struct Arguments {
 
 std::string footer() {
   std::string text = "Recipes (--recipe):\n";
-  for (const auto& r : workload::recipe_names()) text += fmt::format("  {:<8} {}\n", r.name, r.description);
-  text += "  mix      the streams given by --stream\n\n"
+  for (const auto& r : workload::recipe_names()) text += fmt::format("  {:<15} {}\n", r.name, r.description);
+  text += "  mix             the streams given by --stream\n\n"
           "Lengths (of a stream): PROMPT/OUTPUT in tokens, or one of\n ";
   for (const auto& table : workload::length_tables()) text += fmt::format(" {}", table.name);
   return text +

@@ -64,6 +64,7 @@ Result<std::vector<Policy>> parse_policies(const std::string& text) {
   for (std::string word; std::getline(list, word, ',');) {
     const auto found = std::ranges::find_if(all_policies, [&](Policy p) { return name(p) == word; });
     if (found == all_policies.end()) return fail(fmt::format("--policy: there is no policy '{}'", word));
+    if (std::ranges::find(policies, *found) != policies.end()) return fail(fmt::format("--policy: '{}' is named twice", word));
     policies.push_back(*found);
   }
   return policies;

@@ -44,7 +44,9 @@ struct WaitingGroup {
 };
 
 // The most value that can be on time of what waits now: whatever is done by a deadline fits before it, on each instance,
-// with the setups of the models it is done for. `free_at`: when each instance is, from now.
+// with the setups of the models it is done for. `free_at`: when each instance is, from now. It is of one plan, which sees
+// mean work and nobody who comes later, and what plans are held against in tests; of a whole run it says nothing that
+// bound() does not: with releases and true lengths, one setup a model and instance is all that it would add to hours.
 double backlog_bound(std::span<const WaitingGroup> groups, std::span<const MultiModelInstance> instances,
                      std::span<const Duration> free_at);
 

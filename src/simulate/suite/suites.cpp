@@ -190,7 +190,8 @@ std::vector<Case> several_models_cases(Duration batch_2, std::initializer_list<c
       cases.push_back(several_models(fmt::format("{}/four", recipe), recipe, four, two_a100, *swapping, batch_2));
       cases.push_back(several_models(fmt::format("{}/six", recipe), recipe, six, three_a100, *swapping, batch_2));
       const std::string heterogeneous = "heterogeneous" + std::string(recipe).substr(3);
-      cases.push_back(several_models(heterogeneous, recipe, four, mixed_gpus, *swapping, batch_2));
+      const std::string_view asked = std::string_view(recipe) == "w_b" ? "heterogeneous" : recipe;
+      cases.push_back(several_models(heterogeneous, asked, four, mixed_gpus, *swapping, batch_2));
     }
   }
   return cases;

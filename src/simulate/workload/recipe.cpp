@@ -144,6 +144,7 @@ constexpr Recipe recipes[] = {
     {{"w_b", "batch-1 for the first half of the models, batch-2 for the others; weights count"}, w_b},
     {{"w_b_dumps", "w_b with batch-2 in dumps, one every 300 s for each model"}, w_b_dumps},
     {{"w_b_interactive", "w_b with a quarter of the requests interactive"}, w_b_interactive},
+    {{"heterogeneous", "w_b, as it is asked of unlike GPUs in the suites: 2 A100, and 2 A10 that hold the small models alone"}, w_b},
     {{"w_c", "w_a with a share of mega prompts of 3,000 to 4,000 tokens"}, w_c},
     {{"sessions", "w_a as conversations of four turns on average, each prompt with all before it, behind shared system prompts"}, sessions},
     {{"demo", "interactive requests, dumps of batch ones, and a few prompts of 24,000 tokens"}, demo},

@@ -92,7 +92,9 @@ Result<Trace> parse_trace(std::string_view csv) {
     TraceRequest request;
     const auto arrival_s = parse_number<double>(cells[at[arrival]]);
     if (!arrival_s || !(*arrival_s >= 0) || *arrival_s > longest_s) {
-      return bad(number, "arrival_s", cells[at[arrival]], "seconds, 0 or more");
+      const bool epoch = arrival_s && *arrival_s > longest_s;
+      return bad(number, "arrival_s", cells[at[arrival]],
+                 epoch ? "at most 1e9 seconds: of times since 1970 subtract the first" : "seconds, 0 or more");
     }
     // To the nearest microsecond: decimals as written, not what a double made of them.
     request.arrival = std::chrono::microseconds{static_cast<std::int64_t>(*arrival_s * 1e6 + 0.5)};
