@@ -1,4 +1,5 @@
 """`qlm sim` as it is used: a suite, a trace of one's own, and the mistakes a person makes."""
+import csv
 import json
 import os
 import subprocess
@@ -60,6 +61,56 @@ class Sim(unittest.TestCase):
                 if load == 0.5 and not name.startswith("w_b"):
                     self.assertGreater(figures["attainment"], 0.99)
 
+    def test_every_figure_can_be_computed_again_from_the_requests(self):
+        requests, page = os.path.join(self.folder.name, "r.csv"), os.path.join(self.folder.name, "p.html")
+        arguments = ["--suite", "smoke", "--case", "w_a", "--duration", "5m", "--load", "2", "--policy", "fcfs,qlm", "--values", "1,1,1", "--values", "10,3,1",
+                     "--seeds", "2", "--json", "-", "--requests", requests]
+        ran = sim(*arguments, "--html", page)
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+        written = json.loads(ran.stdout)
+        with open(requests, encoding="utf-8", newline="") as f:
+            lines = list(csv.DictReader(f))
+        ttft = {"interactive": 20, "batch-1": 60, "batch-2": 600}
+        self.assertEqual(len(written["cells"]), 4)
+        for cell in written["cells"]:
+            for policy, figures in cell["policies"].items():
+                mine = [r for r in lines if (r["cell"], int(r["seed"]), r["policy"]) == (cell["name"], cell["seed"], policy)]
+                self.assertEqual(len(mine), figures["offered"])
+
+                def on_time(r):
+                    if r["outcome"] != "completed" or float(r["first_token_s"]) - float(r["arrival_s"]) > ttft[r["class"]] + 1e-9:
+                        return False
+                    return float(r["last_token_s"]) - float(r["first_token_s"]) <= 0.2 * (int(r["output_tokens"]) - 1) + 1e-9
+
+                share = lambda rows: sum(map(on_time, rows)) / len(rows)
+                self.assertAlmostEqual(share(mine), figures["attainment"], delta=1e-6)
+                self.assertEqual([r for r in mine if on_time(r) != (r["on_time"] == "1")], [])
+                for name, of_class in figures["classes"].items():
+                    self.assertAlmostEqual(share([r for r in mine if r["class"] == name]), of_class["attainment"], delta=1e-6)
+                worth = lambda rows: sum(float(r["value"]) for r in rows)
+                self.assertAlmostEqual(worth(r for r in mine if on_time(r)) / worth(mine), figures["value_attainment"], delta=1e-6)
+                done = [r for r in mine if r["outcome"] == "completed"]
+                lasted = max(float(r["end_s"]) for r in done) - float(mine[0]["arrival_s"])
+                self.assertAlmostEqual(sum(int(r["output_tokens"]) for r in done) / lasted, figures["throughput_tokens_per_s"], delta=0.01)
+                told = [r for r in mine if r["wait_bound_s"]]
+                self.assertEqual(len(told), figures["waits"]["told"])
+                within = sum(r["sent_s"] != "" and float(r["sent_s"]) - float(r["arrival_s"]) <= float(r["wait_bound_s"]) + 1e-9 for r in told)
+                self.assertAlmostEqual(within / max(1, len(told)), figures["waits"]["coverage"], delta=1e-3)
+        for limits in (cell[of] for cell in written["cells"] for of in ("bound", "ceiling")):
+            self.assertTrue(0 < limits["attainment"] <= 1 and 0 < limits["value_attainment"] <= 1 and limits["of"] == "all arrivals")
+        self.assertEqual([len(p["less_qlm"]) for p in written["paired"]], [1, 1])
+        with open(page, encoding="utf-8") as f:
+            drawn = f.read()
+        self.assertEqual(drawn.count("<h2>"), 2)
+        self.assertNotIn("<script", drawn)
+        self.assertNotIn("href", drawn)
+        with open(requests, encoding="utf-8") as f:
+            before = f.read()
+        self.assertEqual(sim(*arguments, "--jobs", "1").returncode, 0)
+        with open(requests, encoding="utf-8") as f:
+            self.assertEqual(f.read(), before, "whatever ends first")
+        self.assertEqual(sim(*arguments[:-1], os.path.join(self.folder.name, "none", "r.csv")).returncode, 1)
+
     def test_the_plan_of_any_moment_is_printed_for_every_simulation(self):
         ran = sim("--trace", self.file("t.csv", TRACE), "--config", self.file("q.yaml", CONFIG), "--policy", "fcfs,qlm", "--print-plan", "4s")
         self.assertEqual(ran.returncode, 0, ran.stderr)
@@ -95,6 +146,17 @@ class Sim(unittest.TestCase):
         self.assertEqual(set(cell["policies"]), {"fcfs", "edf"})
         self.assertEqual(cell["policies"]["edf"]["offered"], 400)
         self.assertEqual(cell["policies"]["edf"]["classes"]["chat"]["offered"], 266)
+
+    def test_requests_that_all_come_at_once_are_no_load(self):
+        for requests in (1, 3):
+            trace = "arrival_s,prompt_tokens,output_tokens,model,class\n" + "5,200,100,mistral-7b,chat\n" * requests
+            ran = sim("--trace", self.file("t.csv", trace), "--config", self.file("q.yaml", CONFIG), "--json", os.path.join(self.folder.name, "o.json"))
+            self.assertEqual(ran.returncode, 0, ran.stderr)
+            self.assertRegex(ran.stdout, "t.csv +- +fcfs +100.0 ")
+            with open(os.path.join(self.folder.name, "o.json"), encoding="utf-8") as f:
+                cell, = json.load(f)["cells"]
+            self.assertIsNone(cell["load"])
+            self.assertTrue(0 < cell["policies"]["fcfs"]["busy_share"] <= 1)
 
     def overloaded(self, streams, classes, tenants=""):
         trace = os.path.join(self.folder.name, "t.csv")
@@ -189,6 +251,8 @@ class Sim(unittest.TestCase):
             (["--suite", "smoke", "--trace", trace], "--suite"),
             (["--trace", trace], "--config"),
             (["--trace", trace, "--config", config, "--policy", "fifo"], "fifo"),
+            (["--suite", "smoke", "--policy", "qlm,edf,qlm"], "'qlm' is named twice"),
+            (["--trace", self.file("y.csv", TRACE.replace("0.00,", "1700000000,", 1)), "--config", config], "at most 1e9 seconds: of times since 1970 subtract the first"),
             (["--suite", "smoke", "--load", "0.5,often"], "often"),
             (["--trace", trace, "--config", config, "--load", "0.5"], "--suite"),
             (["--suite", "smoke", "--case", "w_z"], "w_z"),

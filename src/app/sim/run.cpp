@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdio>
 #include <fstream>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <sstream>
@@ -25,7 +26,7 @@ constexpr int failed = 1, wrong_usage = 2;
 constexpr Duration longest_backlog = 10'000h;
 
 struct Arguments {
-  std::string suite, trace, configuration, json;
+  std::string suite, trace, configuration, json, html, requests;
   std::string policies, loads, only, duration, print_plan, without;
   std::vector<std::string> values;
   int seeds = 0;
@@ -47,7 +48,7 @@ std::string footer() {
          "count; after the last one everything that still waits is served to its end.\n\n"
          "Examples:\n"
          "  qlm sim --suite smoke\n"
-         "  qlm sim --suite steady --case w_a --load 1.2,1.5 --json steady.json\n"
+         "  qlm sim --suite steady --case w_a --load 1.2,1.5 --json steady.json --html steady.html\n"
          "  qlm workload --recipe w_a --rate 40 --duration 10m -o trace.csv\n"
          "  qlm sim --trace trace.csv --config qlm.yaml --policy qlm,edf,fcfs\n\n"
          "The configuration of --config must name a profile for each model (`prior: {profile: a100-80/mistral-7b}`): what an\n"
@@ -160,7 +161,7 @@ struct Pictures {
     return spec;
   }
   void keep(std::size_t k, const suite::CellResult& cell, Policy policy, const std::string& picture) {
-    if (!picture.empty()) of[k] = fmt::format("-- {}, load {:.2f}, seed {}, {}, at {:.0f} s\n{}\n", cell.name, cell.load, cell.seed, name(policy), seconds(*at), picture);
+    if (!picture.empty()) of[k] = fmt::format("-- {}, load {}, seed {}, {}, at {:.0f} s\n{}\n", cell.name, cell.load ? fmt::format("{:.2f}", *cell.load) : "-", cell.seed, name(policy), seconds(*at), picture);
   }
 };
 
@@ -172,7 +173,34 @@ std::optional<std::size_t> twin_of(const std::vector<suite::Case>& cases, std::s
   return static_cast<std::size_t>(at - cases.begin());
 }
 
-std::vector<suite::CellResult> run_suite(const suite::Suite& s, unsigned threads, std::uint64_t first_seed, Pictures& pictures) {
+// The lines of simulations that end in any order, in one order: the same on every machine.
+class RequestsFile {
+ public:
+  explicit RequestsFile(const std::string& path) : wanted_(!path.empty()) {
+    if (!wanted_) return;
+    file_.open(path, std::ios::binary);
+    file_ << suite::requests_header();
+  }
+  bool wanted() const { return wanted_; }
+  void write(std::size_t turn, std::string lines) {
+    const std::scoped_lock lock(mutex_);
+    early_[turn] = std::move(lines);
+    for (auto next = early_.begin(); next != early_.end() && next->first == turn_; next = early_.erase(next), ++turn_) file_ << next->second;
+  }
+  bool close() {
+    if (wanted_) file_.close();
+    return !wanted_ || !file_.fail();
+  }
+
+ private:
+  bool wanted_;
+  std::ofstream file_;
+  std::mutex mutex_;
+  std::map<std::size_t, std::string> early_;
+  std::size_t turn_ = 0;
+};
+
+std::vector<suite::CellResult> run_suite(const suite::Suite& s, unsigned threads, std::uint64_t first_seed, Pictures& pictures, RequestsFile& requests) {
   const auto twin = [&](std::size_t i) { return twin_of(s.cases, i); };
   std::vector<double> capacities(s.cases.size());
   std::vector<std::size_t> measured;
@@ -226,7 +254,7 @@ std::vector<suite::CellResult> run_suite(const suite::Suite& s, unsigned threads
     const Job& job = jobs[i];
     const suite::CellResult& first = cells[job.cells.front()];
     const suite::Case& of = cases[job.cells.front()];
-    const double rate = first.load * first.capacity;
+    const double rate = *first.load * first.capacity;
     const Duration duration = s.requests > 0 ? duration_from_seconds(2 * static_cast<double>(s.requests) / rate) : s.duration;
     workload::Trace trace = of.arrivals(rate, duration, first.seed);
     if (s.requests > 0) trace.resize(std::min(trace.size(), static_cast<std::size_t>(s.requests)));
@@ -235,8 +263,14 @@ std::vector<suite::CellResult> run_suite(const suite::Suite& s, unsigned threads
       const Policy policy = s.policies[*job.policy];
       const fleet::FleetResult result = fleet::simulate(pictures.asked(suite::fleet_spec(of, policy, first.seed)), arrivals);
       pictures.keep(i, first, policy, result.picture);
-      for (const std::size_t cell : job.cells) cells[cell].policies[*job.policy].second = suite::figures(cases[cell], result);
+      std::string lines;
+      for (const std::size_t cell : job.cells) {
+        cells[cell].policies[*job.policy].second = suite::figures(cases[cell], result);
+        if (requests.wanted()) lines += suite::requests_csv(cells[cell], policy, cases[cell], result);
+      }
+      requests.write(i, std::move(lines));
     } else {
+      requests.write(i, "");
       const suite::Limits* known = nullptr;
       for (const std::size_t cell : job.cells) {
         cells[cell].limits = suite::limits_of(cases[cell], arrivals, known);
@@ -249,7 +283,7 @@ std::vector<suite::CellResult> run_suite(const suite::Suite& s, unsigned threads
 }
 
 std::vector<suite::CellResult> run_own(const OwnCase& own, const std::vector<Policy>& policies, bool state_lengths, unsigned threads,
-                                       Pictures& pictures) {
+                                       Pictures& pictures, RequestsFile& requests) {
   auto arrivals = suite::to_arrivals(own.of, own.trace).value();
   if (state_lengths) {
     for (fleet::Arrival& each : arrivals) {
@@ -258,7 +292,7 @@ std::vector<suite::CellResult> run_own(const OwnCase& own, const std::vector<Pol
       each.turned_away = longest && *each.max_output > *longest;
     }
   }
-  const double lasted = std::max(1e-9, seconds(own.trace.back().arrival - own.trace.front().arrival));
+  const double lasted = seconds(own.trace.back().arrival - own.trace.front().arrival);
   // The trace's own mix, all there at once, and nobody given up however long that takes.
   suite::Case same = own.of;
   for (ServiceClass& each : same.classes) {
@@ -269,8 +303,9 @@ std::vector<suite::CellResult> run_own(const OwnCase& own, const std::vector<Pol
   same.queue.reset();
   same.arrivals = [&own](double, Duration, std::uint64_t) { return own.trace; };
   const double capacity = suite::measured_capacity(same, 10'000);
-  suite::CellResult cell{.name = own.of.name, .undisturbed = {}, .load = static_cast<double>(own.trace.size()) / lasted / capacity, .seed = 0, .capacity = capacity,
+  suite::CellResult cell{.name = own.of.name, .undisturbed = {}, .load = std::nullopt, .seed = 0, .capacity = capacity,
                          .values = values_of(own.of), .limits = suite::limits_of(own.of, arrivals), .policies = {}};
+  if (lasted > 0 && capacity > 0) cell.load = static_cast<double>(own.trace.size()) / lasted / capacity;  // all at once is no rate
   for (const Policy policy : policies) cell.policies.emplace_back(policy, suite::Figures{});
   pictures.of.resize(policies.size());
   Progress progress("simulations,", policies.size());
@@ -278,6 +313,7 @@ std::vector<suite::CellResult> run_own(const OwnCase& own, const std::vector<Pol
     auto& [policy, figures] = cell.policies[i];
     const fleet::FleetResult result = fleet::simulate(pictures.asked(suite::fleet_spec(own.of, policy)), arrivals);
     figures = suite::figures(own.of, result);
+    requests.write(i, requests.wanted() ? suite::requests_csv(cell, policy, own.of, result) : "");
     pictures.keep(i, cell, policy, result.picture);
     progress.one_done();
   });
@@ -289,24 +325,31 @@ int complain(const std::string& message) {
   return wrong_usage;
 }
 
-int report(const std::string& name, const std::vector<suite::CellResult>& cells, const Pictures& pictures, const std::string& json) {
-  for (const std::string& picture : pictures.of) fmt::print(json == "-" ? stderr : stdout, "{}", picture);
-  if (json != "-") fmt::print("{}\n{}", suite::to_table(cells), suite::waits_table(cells));
-  if (const std::string losses = suite::losses_table(cells); json != "-" && !losses.empty()) fmt::print("\n{}", losses);
-  if (json.empty()) return 0;
-  const std::string text = suite::to_json(name, cells);
-  if (json == "-") {
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    return std::fflush(stdout) == 0 ? 0 : failed;
-  }
-  std::ofstream file(json, std::ios::binary);
+bool written(const std::string& path, const std::string& text) {
+  if (path.empty()) return true;
+  std::ofstream file(path, std::ios::binary);
   file << text;
   file.close();
-  if (!file) {
-    fmt::print(stderr, "qlm sim: cannot write {}\n", json);
-    return failed;
+  if (!file) fmt::print(stderr, "qlm sim: cannot write {}\n", path);
+  return static_cast<bool>(file);
+}
+
+int report(const std::string& name, const std::vector<suite::CellResult>& cells, const Pictures& pictures, const Arguments& a, RequestsFile& requests) {
+  const bool to_output = a.json == "-";
+  for (const std::string& picture : pictures.of) fmt::print(to_output ? stderr : stdout, "{}", picture);
+  if (!to_output) fmt::print("{}\n{}", suite::to_table(cells), suite::waits_table(cells));
+  if (const std::string losses = suite::losses_table(cells); !to_output && !losses.empty()) fmt::print("\n{}", losses);
+  bool all = requests.close();
+  if (!all) fmt::print(stderr, "qlm sim: cannot write {}\n", a.requests);
+  if (!a.html.empty()) all = written(a.html, suite::to_html(name, cells)) && all;
+  if (to_output) {
+    const std::string text = suite::to_json(name, cells);
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    all = std::fflush(stdout) == 0 && all;
+  } else if (!a.json.empty()) {
+    all = written(a.json, suite::to_json(name, cells)) && all;
   }
-  return 0;
+  return all ? 0 : failed;
 }
 
 int execute(const Arguments& a) {
@@ -329,7 +372,8 @@ int execute(const Arguments& a) {
     }
     if (own->trace.empty()) return complain(a.trace + ": holds no request");
     for (const std::string& each : own->not_simulated) fmt::print(stderr, "qlm sim: not simulated: {}\n", each);
-    return report(a.trace, run_own(*own, policies->empty() ? std::vector{own->policy} : *policies, a.state_lengths, threads, pictures), pictures, a.json);
+    RequestsFile requests(a.requests);
+    return report(a.trace, run_own(*own, policies->empty() ? std::vector{own->policy} : *policies, a.state_lengths, threads, pictures, requests), pictures, a, requests);
   }
   auto s = suite::suite(a.suite);
   if (!s) return complain(s.error().message);
@@ -362,7 +406,8 @@ int execute(const Arguments& a) {
       if (const auto fits = suite::with_values(c, each); !fits) return complain("--values: " + fits.error().message);
     }
   }
-  return report(a.suite, run_suite(*s, threads, a.first_seed, pictures), pictures, a.json);
+  RequestsFile requests(a.requests);
+  return report(a.suite, run_suite(*s, threads, a.first_seed, pictures, requests), pictures, a, requests);
 }
 
 }  // namespace
@@ -386,6 +431,8 @@ int run(int argc, char** argv) {
   app.add_option("--jobs", a.jobs, "simulations at once; otherwise one a core")->check(CLI::Range(1, 1024));
   app.add_option("--print-plan", a.print_plan, "prints the queue and the plan in force at that time of each simulation (90s)");
   app.add_option("--json", a.json, "a file for all figures, - for standard output instead of the table");
+  app.add_option("--html", a.html, "a file for one page of drawings: on time over load, worst classes, waits told against waits");
+  app.add_option("--requests", a.requests, "a file for every request of every policy and cell, a CSV line each");
   app.footer(footer());
   try {
     app.parse(argc, argv);

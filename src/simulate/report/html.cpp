@@ -7,6 +7,7 @@
 #include <functional>
 #include <iterator>
 #include <optional>
+#include <utility>
 
 #include "simulate/report/escape.hpp"
 #include "simulate/report/plot.hpp"
@@ -60,18 +61,10 @@ std::string run_name(const Run& run, std::size_t i) {
   return run.label.empty() ? fmt::format("run {}", i + 1) : run.label;
 }
 
-std::string key(char kind, const std::vector<std::string>& names) {
-  std::string out = "<div class=\"key\">";
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    out += fmt::format("<span style=\"color:var(--{}{})\"><i></i><span>{}</span></span>", kind, i % colours, names[i]);
-  }
-  return out + "</div>\n";
-}
-
 std::string run_key(const Page& page) {
   std::vector<std::string> names;
   for (std::size_t i = 0; i < page.runs.size(); ++i) names.push_back(html_escaped(run_name(page.runs[i], i)));
-  return key('r', names);
+  return colour_key('r', names);
 }
 
 // Marks the best and the worst of a row, where a reader can see them differ. `value` nothing: the cell takes no part.
@@ -153,7 +146,7 @@ std::string timelines(const Page& page) {
   std::string out = "<h2>Waiting for the first token, request by request</h2>\n<p class=\"soft\">Each dot is one request, at "
                     "the time it arrived; its height is the time to its first token, on a logarithmic scale. All panels have "
                     "the same axes; crosses at the top never got one. A column of dots climbing together is head-of-line blocking: requests that wait "
-                    "for what stands before them.</p>\n" + key('k', names) + "<div class=\"grid\">\n";
+                    "for what stands before them.</p>\n" + colour_key('k', names) + "<div class=\"grid\">\n";
   for (std::size_t i = 0; i < panels.size(); ++i) out += scatter(run_name(page.runs[i], i), panels[i], last, range);
   out += "</div>\n<h2>Distribution of the time to first token</h2>\n<p class=\"soft\">Share of the requests offered whose first "
          "token came within a time. A curve that ends below 100 % left the rest without a token.</p>\n" + run_key(page) +
@@ -288,23 +281,36 @@ std::string to_html(const std::vector<Run>& runs, const std::string& title) {
       if (!known) page.classes.push_back(c);
     }
   }
-  std::string out = fmt::format(
-      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>"
-      "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"/><title>{0}</title>\n<style>{1}\n",
-      html_escaped(title), style);
-  for (std::size_t i = 0; i < colours; ++i) out += fmt::format("svg .k{0}{{color:var(--k{0})}}svg .r{0}{{color:var(--r{0})}}", i);
-  out += fmt::format("</style></head>\n<body>\n<h1>{}</h1>\n<p class=\"soft\">", html_escaped(title));
+  std::string out;
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const auto& run = runs[i];
     out += fmt::format("{}{}: {} requests to {}{}", i ? " &#183; " : "", html_escaped(run_name(run, i)),
                        thousands(static_cast<double>(run.requests.size())), html_escaped(run.target),
                        run.speed == 1 ? "" : fmt::format(", at {:g} times life's speed", run.speed));
   }
-  out += "</p>\n";
+  const std::string introduction = std::move(out);
+  out.clear();
   if (!one_speed) out += "<p class=\"soft\">All times below are life's: what was measured, times the speed.</p>\n";
   if (!comparable) out += "<p class=\"warn\">These runs did not replay the same trace: compare them with care.</p>\n";
   if (!runs.empty()) out += attainment_cards(page) + timelines(page) + class_table(page) + totals(page);
-  return out + std::string(definitions) + "</body></html>\n";
+  return html_page(title, introduction, out + std::string(definitions));
+}
+
+std::string html_page(const std::string& title, const std::string& introduction, const std::string& body) {
+  std::string out = fmt::format(
+      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>"
+      "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"/><title>{0}</title>\n<style>{1}\n",
+      html_escaped(title), style);
+  for (std::size_t i = 0; i < colours; ++i) out += fmt::format("svg .k{0}{{color:var(--k{0})}}svg .r{0}{{color:var(--r{0})}}", i);
+  return out + fmt::format("</style></head>\n<body>\n<h1>{}</h1>\n<p class=\"soft\">{}</p>\n{}</body></html>\n", html_escaped(title), introduction, body);
+}
+
+std::string colour_key(char kind, const std::vector<std::string>& names) {
+  std::string out = "<div class=\"key\">";
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    out += fmt::format("<span style=\"color:var(--{}{})\"><i></i><span>{}</span></span>", kind, i % colours, names[i]);
+  }
+  return out + "</div>\n";
 }
 
 }  // namespace qlm::report

@@ -156,4 +156,66 @@ std::string distribution(const std::string& title, const std::vector<Curve>& cur
   return out + "</svg>\n";
 }
 
+namespace {
+
+template <class X, class Y>
+std::string drawn(const Line& line, X&& x_of, Y&& y_of) {
+  const std::string colour = line.colour ? fmt::format("r{}", *line.colour % colours) : "ink";
+  std::string path, marks;
+  for (const auto& [x, y] : line.points) {
+    fmt::format_to(std::back_inserter(path), "{}{:.1f} {:.1f}", path.empty() ? "M" : "L", x_of(x), y_of(y));
+    fmt::format_to(std::back_inserter(marks), "<circle class=\"{}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"2.5\" fill=\"currentColor\"/>", colour, x_of(x), y_of(y));
+  }
+  return fmt::format("<path class=\"curve {}\"{} d=\"{}\"/>{}\n", colour, line.dashed ? " stroke-dasharray=\"5 4\"" : "", path, marks);
+}
+
+}  // namespace
+
+std::string shares(const std::string& title, const std::string& across, const std::vector<Line>& lines) {
+  std::string out = open(title, "Shares over " + across);
+  double low = 0, high = 0;
+  bool any = false;
+  for (const Line& line : lines) {
+    for (const auto& [x, y] : line.points) {
+      low = any ? std::min(low, x) : x;
+      high = any ? std::max(high, x) : x;
+      any = true;
+    }
+  }
+  if (high <= low) low -= 0.5, high = low + 1;
+  const auto x_of = [&](double x) { return left + (x - low) / (high - low) * (right - left); };
+  const auto y_of = [&](double share) { return bottom - std::clamp(share, 0.0, 1.0) * (bottom - top); };
+  for (const double share : {0., .25, .5, .75, 1.}) {
+    out += line("grid", left, y_of(share), right, y_of(share)) + text("end", left - 5, y_of(share) + 4, fmt::format("{:.0f} %", share * 100));
+  }
+  const double step = tick_step(high - low);
+  for (double x = std::ceil(low / step - 1e-9) * step; x <= high + step * 1e-9; x += step) {
+    out += line("grid", x_of(x), bottom, x_of(x), bottom + 4) + text("middle", x_of(x), bottom + 17, fmt::format("{:.4g}", x));
+  }
+  out += text("end", right, height - 3, across);
+  for (const Line& each : lines) out += drawn(each, x_of, y_of);
+  return out + "</svg>\n";
+}
+
+std::string seconds_against(const std::string& title, const std::string& across, const std::string& up, const std::vector<Line>& lines) {
+  std::string out = open(title, up + " over " + across + ", both logarithmic");
+  PointSeries all;  // both ways, so that the diagonal is one
+  for (const Line& line : lines) {
+    for (const auto& [x, y] : line.points) {
+      for (const double s : {x, y}) all.points.push_back({Duration{}, duration_from_seconds(s)});
+    }
+  }
+  const LatencyRange range = range_of({{all}});
+  const auto x_of = [&](double s) { return log_position(duration_from_seconds(s), range, left, right); };
+  const auto y_of = [&](double s) { return log_position(duration_from_seconds(s), range, bottom, top); };
+  for (const Duration d : decades(range)) {
+    const double s = seconds(d);
+    out += line("grid", left, y_of(s), right, y_of(s)) + text("end", left - 5, y_of(s) + 4, label(d));
+    out += line("grid", x_of(s), top, x_of(s), bottom) + text(d == range.high ? "end" : "middle", x_of(s), bottom + 17, label(d));
+  }
+  out += line("objective", left, bottom, right, top) + text("end", right, height - 3, across) + text("start", 2, top - 4, up);
+  for (const Line& each : lines) out += drawn(each, x_of, y_of);
+  return out + "</svg>\n";
+}
+
 }  // namespace qlm::report

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/time.hpp"
@@ -40,5 +41,15 @@ struct Curve {
 // Share of the offered requests within a latency.
 std::string distribution(const std::string& title, const std::vector<Curve>& curves, std::optional<Duration> objective,
                          LatencyRange range);
+
+struct Line {
+  std::optional<std::size_t> colour;  // none: in the ink of the page
+  bool dashed = false;
+  std::vector<std::pair<double, double>> points;  // by the first
+};
+// Shares (0 to 1) over a number.
+std::string shares(const std::string& title, const std::string& across, const std::vector<Line>& lines);
+// Seconds over seconds, both logarithmic, beside the diagonal on which they are the same.
+std::string seconds_against(const std::string& title, const std::string& across, const std::string& up, const std::vector<Line>& lines);
 
 }  // namespace qlm::report

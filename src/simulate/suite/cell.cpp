@@ -226,6 +226,7 @@ Figures figures(const Case& of, const fleet::FleetResult& result) {
   const Duration first = result.requests.empty() ? Duration{} : result.requests.front().arrival;
   const Duration last = result.requests.empty() ? Duration{} : result.requests.back().arrival;
   Duration completed = first;  // the last one
+  Tokens needed{0};
   double value_offered = 0, value_on_time = 0, steady_value_offered = 0, steady_value_on_time = 0, tokens = 0, useful = 0;
   for (std::size_t i = 0; i < result.requests.size(); ++i) {
     const report::RequestRecord& r = result.requests[i];
@@ -243,6 +244,7 @@ Figures figures(const Case& of, const fleet::FleetResult& result) {
     if (in_window && on_time) steady_value_on_time += c.value;
     if (r.outcome == report::Outcome::completed) {
       tokens += static_cast<double>(r.received.count);
+      needed += r.prompt + r.received;
       completed = std::max(completed, r.ended.value_or(first));
     }
     if (on_time) useful += static_cast<double>(r.received.count);
@@ -260,6 +262,8 @@ Figures figures(const Case& of, const fleet::FleetResult& result) {
   f.swaps = result.swaps;
   f.evictions = result.evictions;
   f.preemptions = result.preemptions;
+  f.computed = result.prefilled + result.generated;
+  f.wasted = std::max(Tokens{0}, f.computed + result.cached - needed);
   const auto prompts = static_cast<double>((result.prefilled + result.cached).count);
   f.cached_share = prompts > 0 ? static_cast<double>(result.cached.count) / prompts : 0;
   f.expected_cached_share = prompts > 0 ? static_cast<double>(result.expected_cached.count) / prompts : 0;

@@ -95,6 +95,10 @@ struct Figures {
   double useful_tokens_per_s = 0;      // of those on time
   double busy_share = 0;               // of the instances' time, from the first arrival until nothing was left to do
   std::int64_t swaps = 0, evictions = 0, preemptions = 0;
+  // Prompt and output tokens that engines computed, and of these what served nobody: computed again after a preemption, an
+  // eviction or a retry, or for requests that were never completed. (What a cache spared the second time counts as if computed.)
+  Tokens computed{0}, wasted{0};
+  double wasted_share() const { return computed.count > 0 ? static_cast<double>(wasted.count) / static_cast<double>(computed.count) : 0; }
   double cached_share = 0, expected_cached_share = 0;  // of prompt tokens: found in prefix caches, and as the controller thought
   double swapping_share = 0, draining_share = 0;  // of the instances' time
   double set_up_share = 0;  // of it while requests arrive: swaps

@@ -3,13 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <cmath>
-#include <functional>
 
 #include "core/domain/names.hpp"
 #include "simulate/report/escape.hpp"
-#include "simulate/report/text.hpp"
+#include "simulate/suite/points.hpp"
 
 namespace qlm::suite {
 namespace {
@@ -39,60 +36,38 @@ std::string figures_json(const Figures& f) {
   }
   return fmt::format(
       R"({{"offered":{},"attainment":{:.6f},"value_attainment":{:.6f},"worst_class_attainment":{:.6f},"steady_attainment":{},"steady_value_attainment":{},"classes":{{{}}},"tenants":{{{}}},)"
-      R"("throughput_tokens_per_s":{:.2f},"useful_tokens_per_s":{:.2f},"swaps":{},"evictions":{},"preemptions":{},"cached_share":{:.6f},"expected_cached_share":{:.6f},"busy_share":{:.6f},)"
+      R"("throughput_tokens_per_s":{:.2f},"useful_tokens_per_s":{:.2f},"swaps":{},"evictions":{},"preemptions":{},"computed_tokens":{},"wasted_tokens":{},"wasted_share":{:.6f},"cached_share":{:.6f},"expected_cached_share":{:.6f},"busy_share":{:.6f},)"
       R"("swapping_share":{:.6f},"draining_share":{:.6f},"set_up_share":{:.6f},"largest_wait_s":{:.3f},"waits":{},"digest":"{:016x}"}})",
       f.all.offered, f.all.share(), f.value_attainment, f.worst_class(),
       f.steady.offered > 0 ? fmt::format("{:.6f}", f.steady.share()) : "null",
       f.steady.offered > 0 ? fmt::format("{:.6f}", f.steady_value_attainment) : "null", classes, tenants, f.throughput_tokens_per_s, f.useful_tokens_per_s,
-      f.swaps, f.evictions, f.preemptions, f.cached_share, f.expected_cached_share, f.busy_share, f.swapping_share, f.draining_share, f.set_up_share, seconds(f.largest_wait), to_json(f.waits), f.digest);
+      f.swaps, f.evictions, f.preemptions, f.computed.count, f.wasted.count, f.wasted_share(), f.cached_share, f.expected_cached_share, f.busy_share, f.swapping_share, f.draining_share, f.set_up_share, seconds(f.largest_wait), to_json(f.waits), f.digest);
+}
+
+// How far each other policy is from qlm on the same arrivals, for cases and loads with several seeds.
+std::string paired_json(const std::vector<CellResult>& cells) {
+  std::string out;
+  for (const Point& point : points(cells)) {
+    const auto ours = place_of(Policy::qlm, *point.seeds.front());
+    if (!ours || point.seeds.size() < 2) continue;
+    std::string policies;
+    for (std::size_t p = 0; p < point.seeds.front()->policies.size(); ++p) {
+      if (p == *ours) continue;
+      const auto figure = [&](const Figure& of) {
+        const Estimate e = difference(point, p, *ours, of);
+        return fmt::format(R"({{"mean":{:.6f},"half_width":{:.6f}}})", e.mean, e.half_width);
+      };
+      policies += fmt::format(R"({}{}:{{"attainment":{},"value_attainment":{}}})", policies.empty() ? "" : ",", report::json_quoted(name(point.seeds.front()->policies[p].first)),
+                              figure([](const Figures& f) { return f.all.share(); }), figure([](const Figures& f) { return f.value_attainment; }));
+    }
+    out += fmt::format("{}\n{{\"name\":{},\"load\":{},\"seeds\":{},\"less_qlm\":{{{}}}}}", out.empty() ? "" : ",", report::json_quoted(point.name),
+                       point.load ? fmt::format("{}", *point.load) : "null", point.seeds.size(), policies);
+  }
+  return out;
 }
 
 std::string limit_json(const Limit& limit) {
   return fmt::format(R"("attainment":{:.6f},"value_attainment":{:.6f})", limit.attainment, limit.value_attainment);
-}
-
-struct Estimate {
-  double mean = 0, half_width = 0;
-};
-// 97.5 % quantiles of Student's t by degrees of freedom.
-constexpr std::array<double, 9> t_quantiles = {12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262};
-
-Estimate estimate(const std::vector<double>& values) {
-  Estimate e;
-  for (const double v : values) e.mean += v / static_cast<double>(values.size());
-  if (values.size() < 2) return e;
-  double variance = 0;
-  for (const double v : values) variance += (v - e.mean) * (v - e.mean) / static_cast<double>(values.size() - 1);
-  const double t = t_quantiles[std::min(values.size() - 2, t_quantiles.size() - 1)];
-  e.half_width = t * std::sqrt(variance / static_cast<double>(values.size()));
-  return e;
-}
-
-// Cells of one case and load, over its seeds.
-struct Point {
-  std::string name;
-  double load = 0;
-  std::vector<const CellResult*> seeds;
-};
-std::vector<Point> points(const std::vector<CellResult>& cells) {
-  std::vector<Point> found;
-  for (const CellResult& cell : cells) {
-    const auto at = std::ranges::find_if(found, [&](const Point& p) { return p.name == cell.name && p.load == cell.load; });
-    if (at == found.end()) found.push_back({cell.name, cell.load, {&cell}});
-    else at->seeds.push_back(&cell);
-  }
-  return found;
-}
-
-Estimate over_seeds(const Point& point, std::size_t policy, const std::function<double(const Figures&)>& figure) {
-  std::vector<double> values;
-  for (const CellResult* cell : point.seeds) values.push_back(figure(cell->policies[policy].second));
-  return estimate(values);
-}
-
-// Whether a request of one class is worth more than one of another.
-bool values_differ(const CellResult& cell) {
-  return std::ranges::any_of(cell.values, [&cell](const auto& each) { return each.second != cell.values.front().second; });
 }
 
 // What a policy misses of the bound, and what for: nobody sees output lengths beforehand; bringing models in takes time; drains
@@ -137,6 +112,8 @@ std::string to_json(const std::string& suite_name, const std::vector<CellResult>
       R"("busy_share":"of the instances' time from the first arrival until nothing was left to do",)"
       R"("waits":"as told at admission against those until the dispatch: r2 of the expected wait and bound_over_wait (means) over waits above 30 s (at least 500 of them), r2_in_time of those that ended by the deadline,)"
       R"( coverage of the bound over all that were told one, by class and expected wait; given up after it was told is a miss",)"
+      R"("wasted_share":"of the tokens computed: again after a preemption, an eviction or a retry, or for requests never completed",)"
+      R"("paired":"each policy less qlm on the same arrivals: mean over seeds and half the 95 % confidence interval by Student's t",)"
       R"("lost":"value attainment of the same case without what is in its way, less this one's"}},)"
       "\n\"cells\":[",
       report::json_quoted(suite_name));
@@ -145,7 +122,7 @@ std::string to_json(const std::string& suite_name, const std::vector<CellResult>
     std::string values;
     for (const auto& [of_class, value] : cell.values) values += fmt::format("{}{}:{}", values.empty() ? "" : ",", report::json_quoted(of_class), value);
     out += fmt::format("{}\n{{\"name\":{},\"load\":{},\"seed\":{},\"capacity_requests_per_s\":{:.4f},\"values\":{{{}}},\"policies\":{{", i == 0 ? "" : ",",
-                       report::json_quoted(cell.name), cell.load, cell.seed, cell.capacity, values);
+                       report::json_quoted(cell.name), cell.load ? fmt::format("{}", *cell.load) : "null", cell.seed, cell.capacity, values);
     for (std::size_t p = 0; p < cell.policies.size(); ++p) {
       out += fmt::format("{}{}:{}", p == 0 ? "" : ",", report::json_quoted(name(cell.policies[p].first)), figures_json(cell.policies[p].second));
     }
@@ -162,7 +139,7 @@ std::string to_json(const std::string& suite_name, const std::vector<CellResult>
     }
     out += fmt::format(",\"digest\":\"{:016x}\"}}", digest_of(cell));
   }
-  return out + "\n]}\n";
+  return out + "\n],\n\"paired\":[" + paired_json(cells) + "]}\n";
 }
 
 std::string waits_table(const std::vector<CellResult>& cells) {
@@ -184,7 +161,7 @@ std::string waits_table(const std::vector<CellResult>& cells) {
       const auto share = [all](std::int64_t count) { return all > 0 ? 100 * static_cast<double>(count) / all : 0; };
       const auto shown = [](const std::optional<double>& figure, int digits) { return figure ? fmt::format("{:.{}f}", *figure, digits) : "-"; };
       out += fmt::format("{:<30} {:>5}  {:<13} {:>7} {:>8} {:>7.1f}% {:>6} {:>9} {:>7.1f}% {:>11.1f}%\n", p == 0 ? point.name : "",
-                         p == 0 ? fmt::format("{:.3g}", point.load) : "", name(point.seeds.front()->policies[p].first), shown(waits.all.r2(), 4),
+                         p == 0 ? load_of(point) : "", name(point.seeds.front()->policies[p].first), shown(waits.all.r2(), 4),
                          shown(waits.in_time.r2(), 4), 100 * waits.all.coverage(), shown(waits.all.bound_over_wait(), 2), waits.all.count,
                          share(waits.at_once), share(waits.untold));
       for (const auto& [class_name, by_horizon] : waits.classes) {
@@ -211,7 +188,7 @@ std::string losses_table(const std::vector<CellResult>& cells) {
       for (const auto& each : policies) out += fmt::format("  {:>22}", name(each.first));
       out += '\n';
     }
-    out += fmt::format("{:<{}} {:>5.3g}", point.name, wide, point.load);
+    out += fmt::format("{:<{}} {:>5}", point.name, wide, load_of(point));
     double ours = -1, our_loss = 0, expire = -1;
     for (std::size_t p = 0; p < policies.size(); ++p) {
       std::vector<double> usual;
@@ -226,8 +203,8 @@ std::string losses_table(const std::vector<CellResult>& cells) {
       if (policies[p].first == Policy::edf_expire) expire = with;
     }
     out += '\n';
-    if (ours >= 0 && our_loss > tolerated) missed += fmt::format("  {} at {}: {:.1f} points lost under qlm\n", point.name, point.load, 100 * our_loss);
-    if (ours >= 0 && ours < expire - noise) missed += fmt::format("  {} at {}: {:.1f} under qlm, {:.1f} under edf-expire\n", point.name, point.load, 100 * ours, 100 * expire);
+    if (ours >= 0 && our_loss > tolerated) missed += fmt::format("  {} at {}: {:.1f} points lost under qlm\n", point.name, load_of(point), 100 * our_loss);
+    if (ours >= 0 && ours < expire - noise) missed += fmt::format("  {} at {}: {:.1f} under qlm, {:.1f} under edf-expire\n", point.name, load_of(point), 100 * ours, 100 * expire);
   }
   if (out.empty()) return out;
   return out + (missed.empty() ? "\nNo cell in which qlm loses more than 5 points to what is in the way, or is more than 0.5 behind edf-expire beside it.\n"
@@ -242,23 +219,33 @@ std::string to_table(const std::vector<CellResult>& cells) {
       "± half the 95 % confidence interval over seeds. Gap: what is missed of the bound because nobody sees output lengths beforehand, what of the\n"
       "ceiling swaps took, by their share of the instances' time (below capacity there is time to spare: drains and the rest may be less\n"
       "than nothing), and the rest; each of the same arrivals, as it says: where models take turns, of the steady ones. By value where classes differ in it.\n"
-      "Useful: output tokens a second of requests on time. Waited: the longest that anybody did before it was started.\n";
+      "To qlm: by value, less qlm's on the same arrivals. Classes: on time of each, in the order of their names. Tokens and useful: output tokens a\n"
+      "second of completed requests and of those on time. Busy, swapping, draining: of the instances' time. Wasted: of the tokens computed, those\n"
+      "computed again after a preemption, an eviction or a retry, or for nobody. Waited: the longest that anybody did before it was started.\n";
   const auto paper = [](const auto& of) { return of.first == Policy::qlm_lp || of.first == Policy::qlm_lp_expire; };
   if (std::ranges::any_of(cells, [&](const CellResult& cell) { return std::ranges::any_of(cell.policies, paper); }))
     out += "qlm-lp: by local search on the paper's objective; tools/paper-gap prints what that leaves to its exact solution (docs/paper.md).\n";
   out += '\n';
   std::size_t wide = 30;
   for (const CellResult& cell : cells) wide = std::max(wide, cell.name.size());
-  out += fmt::format("{:<{}} {:>5}  {:<13} {:>12} {:>12} {:>12} {:>7} {:>10} {:>7} {:>7} {:>7} {:>9}\n", "case", wide, "load", "policy", "on time", "by value",
-                     "worst class", "steady", "useful t/s", "busy", "swaps", "evicted", "waited");
+  constexpr std::string_view row = "{:<{}} {:>5}  {:<13} {:>12} {:>12} {:>12} {:>12} {:>20} {:>7} {:>9} {:>9} {:>7} {:>6} {:>9} {:>9} {:>8} {:>7} {:>8}\n";
+  out += fmt::format(row, "case", wide, "load", "policy", "on time", "by value", "to qlm", "worst class", "classes", "steady", "tokens/s", "useful/s", "busy", "swaps",
+                     "swapping", "draining", "evicted", "wasted", "waited");
   std::string losing;
   bool compared = false;  // qlm with others
   for (const Point& point : points(cells)) {
     const auto& policies = point.seeds.front()->policies;
+    const auto place = place_of(Policy::qlm, *point.seeds.front());
     double best = 0, ours = -1;
     std::string best_name;
     for (std::size_t p = 0; p < policies.size(); ++p) {
       const Policy policy = policies[p].first;
+      const auto mean = [&](auto&& of) { return over_seeds(point, p, [&of](const Figures& f) { return static_cast<double>(of(f)); }).mean; };
+      std::string by_class;
+      for (const auto& each : policies[p].second.classes) {
+        by_class += fmt::format("{}{:.1f}", by_class.empty() ? "" : "/", 100 * mean([&](const Figures& f) { return f.classes.at(each.first).share(); }));
+      }
+      const bool against = place && *place != p;
       const Estimate by_value = over_seeds(point, p, [](const Figures& f) { return f.value_attainment; });
       if (policy == Policy::qlm) {
         ours = by_value.mean;
@@ -266,23 +253,21 @@ std::string to_table(const std::vector<CellResult>& cells) {
         best = by_value.mean;
         best_name = name(policy);
       }
-      out += fmt::format("{:<{}} {:>5}  {:<13} {:>12} {:>12} {:>12} {:>7.1f} {:>10.0f} {:>6.1f}% {:>7.0f} {:>7.0f} {:>7.0f} s\n", p == 0 ? point.name : "", wide,
-                         p == 0 ? fmt::format("{:.3g}", point.load) : "", name(policy),
+      const auto percent = [](double share) { return fmt::format("{:.1f}%", 100 * share); };
+      const auto number = [](double of) { return fmt::format("{:.0f}", of); };
+      out += fmt::format(row, p == 0 ? point.name : "", wide, p == 0 ? load_of(point) : "", name(policy),
                          shown(over_seeds(point, p, [](const Figures& f) { return f.all.share(); })), shown(by_value),
-                         shown(over_seeds(point, p, [](const Figures& f) { return f.worst_class(); })),
-                         100 * over_seeds(point, p, [](const Figures& f) { return f.steady.share(); }).mean,
-                         over_seeds(point, p, [](const Figures& f) { return f.useful_tokens_per_s; }).mean,
-                         100 * over_seeds(point, p, [](const Figures& f) { return f.busy_share; }).mean,
-                         over_seeds(point, p, [](const Figures& f) { return static_cast<double>(f.swaps); }).mean,
-                         over_seeds(point, p, [](const Figures& f) { return static_cast<double>(f.evictions); }).mean,
-                         over_seeds(point, p, [](const Figures& f) { return seconds(f.largest_wait); }).mean);
+                         against ? shown(difference(point, p, *place, [](const Figures& f) { return f.value_attainment; })) : "",
+                         shown(over_seeds(point, p, [](const Figures& f) { return f.worst_class(); })), by_class,
+                         fmt::format("{:.1f}", 100 * mean([](const Figures& f) { return f.steady.share(); })),
+                         number(mean([](const Figures& f) { return f.throughput_tokens_per_s; })), number(mean([](const Figures& f) { return f.useful_tokens_per_s; })),
+                         percent(mean([](const Figures& f) { return f.busy_share; })), number(mean([](const Figures& f) { return f.swaps; })),
+                         percent(mean([](const Figures& f) { return f.swapping_share; })), percent(mean([](const Figures& f) { return f.draining_share; })),
+                         number(mean([](const Figures& f) { return f.evictions; })), percent(mean([](const Figures& f) { return f.wasted_share(); })),
+                         number(mean([](const Figures& f) { return seconds(f.largest_wait); })) + " s");
     }
     const auto limit = [&](const char* name, bool steady, auto&& of) {
-      const auto share = [&](double Limit::*which) {
-        std::vector<double> values;
-        for (const CellResult* cell : point.seeds) values.push_back(of(cell->limits).*which);
-        return shown(estimate(values));
-      };
+      const auto share = [&](double Limit::*which) { return shown(over_seeds(point, [&](const Limits& l) { return of(l).*which; })); };
       const std::string by_number = share(&Limit::attainment), by_value = share(&Limit::value_attainment);
       out += fmt::format("{:<{}} {:>5}  {:<13} {:>12} {:>12}{}\n", "", wide, "", name, by_number, by_value, steady ? "  of steady arrivals" : "");
     };
@@ -302,7 +287,7 @@ std::string to_table(const std::vector<CellResult>& cells) {
     }
     compared = compared || (ours >= 0 && policies.size() > 1);
     if (ours >= 0 && ours < best - noise) {
-      losing += fmt::format("  {} at {}: {:.1f} under qlm, {:.1f} under {}\n", point.name, point.load, 100 * ours, 100 * best, best_name);
+      losing += fmt::format("  {} at {}: {:.1f} under qlm, {:.1f} under {}\n", point.name, load_of(point), 100 * ours, 100 * best, best_name);
     }
   }
   if (!compared) return out;

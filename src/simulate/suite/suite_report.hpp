@@ -1,4 +1,4 @@
-// The figures of a suite as JSON, and as a table that a person reads.
+// The figures of a suite as JSON, as a table that a person reads, and drawn.
 #pragma once
 
 #include <map>
@@ -13,7 +13,7 @@ namespace qlm::suite {
 struct CellResult {
   std::string name;  // of the case
   std::string undisturbed;  // the case that it is with something in its way; empty: none is
-  double load = 0;
+  std::optional<double> load;  // none: of requests that all come at once
   std::uint64_t seed = 0;
   double capacity = 0;  // requests a second at load 1
   std::vector<std::pair<std::string, double>> values;  // of the classes
@@ -34,5 +34,14 @@ std::string losses_table(const std::vector<CellResult>& cells);
 
 // A line for each case, load and policy, its seeds together: what was told of waits at admission against what they were.
 std::string waits_table(const std::vector<CellResult>& cells);
+
+// One self-contained page: for each case what is on time over load under each policy beside bound and ceiling, by number, by value
+// where classes differ in it and in the worst class; waits as they were told against waits; then the tables.
+std::string to_html(const std::string& suite_name, const std::vector<CellResult>& cells);
+
+// Every request as a line, so that anybody can compute the figures again: its times in seconds since the run began, what it
+// was told of its wait at admission, whether it counts as on time. Without the header, for one policy on one cell.
+std::string requests_header();
+std::string requests_csv(const CellResult& cell, Policy policy, const Case& of, const fleet::FleetResult& result);
 
 }  // namespace qlm::suite

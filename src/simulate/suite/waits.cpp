@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/estimate/wait_calibration.hpp"
 #include "simulate/report/escape.hpp"
@@ -58,6 +59,13 @@ void Waits::add(const report::RequestRecord& request, const ServiceClass& servic
   const Duration allowed = std::min(service_class.slo.ttft.value_or(Duration::max()), service_class.slo.e2e.value_or(Duration::max()));
   if (waited && *waited <= allowed) in_time.add(told->expected, told->bound, waited);
   classes[service_class.name][WaitCalibration::horizon(told->expected)].add(told->expected, told->bound, waited);
+  if (!waited) return;
+  const double place = 4 * (std::log10(std::max(seconds(told->expected), 1e-9)) + 1);
+  WaitBin& bin = bins[static_cast<std::size_t>(std::clamp(place, 0.0, static_cast<double>(wait_bins - 1)))];
+  ++bin.count;
+  bin.expected += seconds(told->expected);
+  bin.waited += seconds(*waited);
+  bin.bound += seconds(told->bound);
 }
 
 Waits& Waits::operator+=(const Waits& other) {
@@ -67,6 +75,12 @@ Waits& Waits::operator+=(const Waits& other) {
   in_time += other.in_time;
   for (const auto& [name, cells] : other.classes) {
     for (std::size_t h = 0; h < cells.size(); ++h) classes[name][h] += cells[h];
+  }
+  for (std::size_t k = 0; k < wait_bins; ++k) {
+    bins[k].count += other.bins[k].count;
+    bins[k].expected += other.bins[k].expected;
+    bins[k].waited += other.bins[k].waited;
+    bins[k].bound += other.bins[k].bound;
   }
   return *this;
 }

@@ -40,12 +40,20 @@ struct WaitSums {
 // By how long they were expected to wait.
 inline constexpr std::array<std::string_view, 4> horizon_names = {"<5s", "5-30s", "30-300s", ">300s"};
 
+// Waits that were expected to be about as long, for a picture: four ranges a decade, from 0.1 s.
+struct WaitBin {
+  std::int64_t count = 0;
+  double expected = 0, waited = 0, bound = 0;  // sums, seconds
+};
+inline constexpr std::size_t wait_bins = 24;
+
 struct Waits {
   std::int64_t at_once = 0;  // admitted, and dispatched at the same moment
   std::int64_t untold = 0;   // admitted, and told nothing: too little was seen yet, or the load leaves no room for it
   WaitSums all;
   WaitSums in_time;          // those that were dispatched before their deadline
   std::map<std::string, std::array<WaitSums, horizon_names.size()>> classes;
+  std::array<WaitBin, wait_bins> bins;  // of those that were started
 
   // One request that arrived at the simulator, and what it was told at its admission.
   void add(const report::RequestRecord& request, const ServiceClass& service_class, const std::optional<WaitEstimate>& told);
