@@ -49,7 +49,9 @@ TEST(Trace, ErrorsNameTheLineAndWhatWasExpected) {
   EXPECT_EQ(error_of(h + "0,1.5,1,,\n"), "line 2: prompt_tokens is '1.5', expected a whole number of tokens, 1 or more");
   EXPECT_EQ(error_of(h + "-1,1,1,,\n"), "line 2: arrival_s is '-1', expected seconds, 0 or more");
   EXPECT_EQ(error_of(h + "nan,1,1,,\n"), "line 2: arrival_s is 'nan', expected seconds, 0 or more");
-  EXPECT_EQ(error_of(h + "1e300,1,1,,\n"), "line 2: arrival_s is '1e300', expected seconds, 0 or more");
+  EXPECT_EQ(error_of(h + "1e300,1,1,,\n"), "line 2: arrival_s is '1e300', expected at most 1e9 seconds: of times since 1970 subtract the first");
+  EXPECT_EQ(error_of(h + "1700000000,1,1,,\n"),
+            "line 2: arrival_s is '1700000000', expected at most 1e9 seconds: of times since 1970 subtract the first");
   EXPECT_EQ(error_of(h + "2,1,1,,\n1,1,1,,\n"),
             "line 3: arrival_s is '1', expected no earlier arrival than the line before");
   EXPECT_EQ(error_of(h + "0,1,1,\n"), "line 2: 4 cells, but the header has 5");
