@@ -158,6 +158,55 @@ class Sim(unittest.TestCase):
             self.assertIsNone(cell["load"])
             self.assertTrue(0 < cell["policies"]["fcfs"]["busy_share"] <= 1)
 
+    # Three minutes of two models for one GPU, which arrive by turns too fast to be left for later.
+    TURNS = "arrival_s,prompt_tokens,output_tokens,model,class\n" + "".join(
+        f"{k * 0.1:.1f},200,100,{'mistral-7b' if k % 2 else 'vicuna'},{'chat' if k % 3 else 'bulk'}\n" for k in range(1800))
+    POOL = """
+classes:
+  chat: {ttft: 20s}
+  bulk: {e2e: 10min}
+default_class: chat
+models:
+  mistral-7b: {prior: {profile: a100-80/mistral-7b}}
+pools:
+  - name: here
+    gpus: [0]
+    models:
+      mistral-7b:
+      vicuna: {prior: {profile: a100-80/vicuna-13b}}
+    prior: {swap: warm}
+"""
+
+    def turns(self, config, *policies):
+        ran = sim("--trace", self.file("t.csv", self.TURNS), "--config", self.file("q.yaml", config), "--policy", ",".join(policies), "--json", "-")
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+        return json.loads(ran.stdout)["cells"][0]["policies"]
+
+    def test_models_of_a_pool_take_turns_under_every_policy(self):
+        served = self.turns(self.POOL, "qlm", "greedy", "qlm-lp-expire")
+        for policy, figures in served.items():
+            with self.subTest(policy=policy):
+                self.assertGreater(figures["swaps"], 0)
+                self.assertEqual(figures["offered"], 1800)
+        self.assertGreater(served["qlm"]["attainment"], 0.9)
+
+    def test_a_gpu_for_each_model_needs_no_swap_and_slow_swaps_cost_more(self):
+        alone = self.turns(self.POOL.replace("gpus: [0]", "gpus: [0, 1]"), "qlm")["qlm"]
+        self.assertEqual(alone["swaps"], 0, "each GPU begins with another model")
+        own = self.POOL.replace("prior: {swap: warm}", "").replace("mistral-7b:\n      vicuna: {prior: {", "mistral-7b: {prior: {bring_in: 1min}}\n"
+                                                                   "      vicuna: {prior: {bring_in: 1min, put_away: 1s, ")
+        slow, quick = self.turns(own, "greedy")["greedy"], self.turns(self.POOL, "greedy")["greedy"]
+        self.assertGreater(slow["swaps"], 0)
+        self.assertGreater(slow["swapping_share"] / slow["swaps"], 5 * quick["swapping_share"] / quick["swaps"])
+        self.assertLess(slow["attainment"], quick["attainment"])
+
+    def test_a_pool_is_simulated_and_not_served(self):
+        config = self.file("q.yaml", self.POOL)
+        for command in (["serve", "--config", config], ["check", "--offline", config]):
+            ran = subprocess.run([QLM, *command], capture_output=True, text=True, timeout=30, check=False)
+            self.assertIn(ran.returncode, (1, 2))
+            self.assertIn("pools: no engine is told to swap models yet", ran.stdout + ran.stderr)
+
     def overloaded(self, streams, classes, tenants=""):
         trace = os.path.join(self.folder.name, "t.csv")
         made = subprocess.run([QLM, "workload", "--recipe", "mix", "--duration", "10m", "--seed", "1", "-o", trace,
@@ -261,6 +310,12 @@ class Sim(unittest.TestCase):
             (["--suite", "smoke", "--duration", "60"], "duration"),
             (["--trace", trace, "--config", self.file("no.yaml", CONFIG.replace("prior: {profile: a100-80/mistral-7b}", "served_as: x"))], "prior.profile"),
             (["--trace", trace, "--config", self.file("w.yaml", CONFIG.replace("a100-80/mistral-7b", "a100/mistral"))], "a100-80/mistral-7b"),
+            (["--trace", trace, "--config", self.file("two.yaml", CONFIG.replace("models:\n", "models:\n  vicuna: {prior: {profile: a100-80/vicuna-13b}}\n"))],
+             "pools: [{name: NAME, gpus: [0], models: {vicuna: , mistral-7b: }"),
+            (["--trace", trace, "--config", self.file("p.yaml", self.POOL.replace("prior: {swap: warm}", ""))], "prior: {swap: warm}"),
+            (["--trace", trace, "--config", self.file("s.yaml", self.POOL.replace("a100-80/vicuna-13b", "4xa100-80/llama-2-70b"))], "bring_in"),
+            (["--trace", trace, "--config", self.file("n.yaml", self.POOL.replace("      vicuna: {prior: {profile: a100-80/vicuna-13b}}", "      vicuna:"))],
+             "prior.profile"),
             (["--trace", self.file("e.csv", TRACE.splitlines()[0] + "\n"), "--config", config], "no request"),
             (["--trace", self.file("m.csv", TRACE.replace(",mistral-7b,", ",gpt,", 1)), "--config", config], "gpt"),
         ]:

@@ -42,7 +42,7 @@ struct Trial {
 
 // What only the program can tell of a configuration, and no key by itself.
 void look_beyond(const config::Configuration& configuration, const config::Complain& complain) {
-  check_profiles(configuration, complain);
+  check_live(configuration, complain);
   if (configuration.log.access.empty()) return;
   const auto log = observe::AccessLog::try_open(configuration.log.access);
   if (!log) complain("log.access", log.error().message);

@@ -22,12 +22,15 @@ std::optional<StepTimeModel> speed_of(const config::Prior& prior) {
   return StepTimeModel{.kind = StepTimeModel::Kind::linear, .per_prefill_token_ms = ms / prefill_speedup, .per_sequence_ms = ms};
 }
 
-void check_profiles(const config::Configuration& configuration, const config::Complain& complain) {
+void check_live(const config::Configuration& configuration, const config::Complain& complain) {
   for (const config::Model& model : configuration.models) {
     if (model.prior.profile.empty()) continue;
     const auto profile = find_profile(model.prior.profile);
     if (!profile) complain("models." + model.name + ".prior.profile", profile.error().message);
   }
+  if (configuration.pools.empty()) return;
+  complain("pools", "no engine is told to swap models yet; pools are for `qlm sim --trace FILE --config FILE`. To serve, give each engine "
+                    "that runs an entry of `instances`");
 }
 
 }  // namespace qlm::gateway

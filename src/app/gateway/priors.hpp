@@ -12,7 +12,7 @@ namespace qlm::gateway {
 // the file says nothing.
 std::optional<StepTimeModel> speed_of(const config::Prior& prior);
 
-// A profile that is not there is a mistake of the file, found where the others are.
-void check_profiles(const config::Configuration& configuration, const config::Complain& complain);
+// What the file may say and nobody can serve, found where its other mistakes are: a profile that is not there, pools.
+void check_live(const config::Configuration& configuration, const config::Complain& complain);
 
 }  // namespace qlm::gateway

@@ -40,7 +40,7 @@ struct Arguments {
 
 config::Loaded load(const Arguments& arguments) {
   return arguments.file.empty() ? config::defaults_for_urls(arguments.urls, arguments.overrides)
-                                : config::load(arguments.file, arguments.overrides, check_profiles);
+                                : config::load(arguments.file, arguments.overrides, check_live);
 }
 
 // What the system allows decides: each request may take a connection on either side, beside what QLM needs for itself.

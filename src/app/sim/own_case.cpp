@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "core/enginemodel/profiles.hpp"
+#include "core/enginemodel/swap_times.hpp"
 #include "runtime/config/configuration.hpp"
 #include "runtime/config/tenant.hpp"
 
@@ -24,33 +26,54 @@ std::vector<ServiceClass> classes_of(const config::Configuration& configuration)
   return classes;
 }
 
+// As the file names them, and those only pools name.
+std::vector<std::string> models_of(const config::Configuration& configuration) {
+  std::vector<std::string> models;
+  for (const config::Model& model : configuration.models) models.push_back(model.name);
+  for (const config::Pool& pool : configuration.pools) {
+    for (const config::PoolModel& model : pool.models) {
+      if (std::ranges::find(models, model.name) == models.end()) models.push_back(model.name);
+    }
+  }
+  return models;
+}
+
+ModelId id_of(const std::string& model, const std::vector<std::string>& models) {
+  return ModelId{static_cast<std::uint32_t>(std::ranges::find(models, model) - models.begin())};
+}
+
+Result<EngineProfile> profile_of(const std::string& model, const std::string& profile) {
+  if (!profile.empty()) return find_profile(profile);
+  return fail(fmt::format("models.{}.prior.profile is missing: the simulator must know how fast an engine serves it, "
+                          "for example `prior: {{profile: a100-80/mistral-7b}}`", model));
+}
+
+// No more will ever be there.
+void limit(EngineLimits& limits, const std::optional<std::int64_t>& max_in_flight) {
+  limits.max_num_seqs = std::min(limits.max_num_seqs, max_in_flight.value_or(limits.max_num_seqs));
+}
+
 Result<fleet::InstanceSpec> instance_of(const config::Instance& from, const config::Configuration& configuration) {
+  const config::Model* served = nullptr;
+  for (const config::Model& model : configuration.models) {
+    if (!from.models.empty() && std::ranges::find(from.models, model.name) == from.models.end()) continue;
+    if (served != nullptr) {
+      return fail(fmt::format("instance {} may serve {} and {}, and an emulated engine serves one model: say which with `models: [...]`, or "
+                              "let models take turns: `pools: [{{name: NAME, gpus: [0], models: {{{}: , {}: }}, prior: {{swap: warm}}}}]`",
+                              from.name, served->name, model.name, served->name, model.name));
+    }
+    served = &model;
+  }
+  if (served == nullptr) return fail(fmt::format("instance {} serves no model of `models`", from.name));
+  const auto profile = profile_of(served->name, served->prior.profile);
+  if (!profile) return std::unexpected(profile.error());
   fleet::InstanceSpec to;
   to.name = from.name;
-  std::string profile_name;
-  for (std::size_t m = 0; m < configuration.models.size(); ++m) {
-    const config::Model& model = configuration.models[m];
-    if (!from.models.empty() && std::ranges::find(from.models, model.name) == from.models.end()) continue;
-    to.models.push_back(ModelId{static_cast<std::uint32_t>(m)});
-    if (model.prior.profile.empty()) {
-      return fail(fmt::format("models.{}.prior.profile is missing: the simulator must know how fast an engine serves it, "
-                              "for example `prior: {{profile: a100-80/mistral-7b}}`", model.name));
-    }
-    if (!profile_name.empty() && profile_name != model.prior.profile) {
-      return fail(fmt::format("instance {} serves models of two profiles, {} and {}: give it one with `models: [...]`", from.name,
-                              profile_name, model.prior.profile));
-    }
-    profile_name = model.prior.profile;
-  }
-  if (to.models.empty()) return fail(fmt::format("instance {} serves no model of `models`", from.name));
-  const auto profile = find_profile(profile_name);
-  if (!profile) return std::unexpected(profile.error());
+  to.models = {ModelId{static_cast<std::uint32_t>(served - configuration.models.data())}};
   to.step = profile->step;
   to.limits = limits_of(*profile);
-  if (from.max_in_flight) {
-    to.limits.max_num_seqs = std::min(to.limits.max_num_seqs, *from.max_in_flight);  // no more will ever be there
-    to.max_in_flight = static_cast<int>(to.limits.max_num_seqs);
-  }
+  limit(to.limits, from.max_in_flight);
+  if (from.max_in_flight) to.max_in_flight = static_cast<int>(to.limits.max_num_seqs);
   return to;
 }
 
@@ -65,6 +88,48 @@ std::vector<std::string> not_simulated(const config::Configuration& configuratio
     }
   }
   return all;
+}
+
+Result<fleet::HeldModelSpec> held_of(const config::PoolModel& from, const config::Pool& pool, const config::Configuration& configuration) {
+  const auto known = std::ranges::find(configuration.models, from.name, &config::Model::name);
+  const auto profile = profile_of(from.name, !from.profile.empty() || known == configuration.models.end() ? from.profile : known->prior.profile);
+  if (!profile) return std::unexpected(profile.error());
+  fleet::HeldModelSpec to{{}, profile->step, limits_of(*profile)};
+  limit(to.limits, pool.max_in_flight);
+  if (!pool.swap && !from.bring_in && pool.models.size() > 1) {
+    return fail(fmt::format("pool {} does not say how long its models take to come and go: give it `prior: {{swap: warm}}` (or nvme, or cold2024), "
+                            "or {} its own `prior: {{bring_in: 1s, put_away: 700ms}}`", pool.name, from.name));
+  }
+  if (pool.swap && !from.bring_in) {
+    const auto takes = swap_times(*pool.swap, profile->model);
+    if (!takes) return fail(fmt::format("pool {}: {}; give {} a `prior: {{bring_in: 1s, put_away: 700ms}}`", pool.name, takes.error().message, from.name));
+    to.bring_in = takes->bring_in;
+    to.put_away = takes->put_away;
+  }
+  to.bring_in = from.bring_in.value_or(to.bring_in);
+  to.put_away = from.put_away.value_or(to.put_away);
+  return to;
+}
+
+// Each GPU an instance, and each begins with another model.
+Result<std::vector<fleet::InstanceSpec>> instances_of(const config::Pool& pool, const config::Configuration& configuration,
+                                                      const std::vector<std::string>& models) {
+  std::vector<fleet::HeldModelSpec> held;
+  for (const config::PoolModel& model : pool.models) {
+    auto made = held_of(model, pool, configuration);
+    if (!made) return std::unexpected(made.error());
+    made->model = id_of(model.name, models);
+    held.push_back(*made);
+  }
+  std::vector<fleet::InstanceSpec> instances;
+  for (const std::string& gpu : pool.gpus) {
+    fleet::InstanceSpec& to = instances.emplace_back();
+    to.name = config::instance_name(pool, gpu);
+    to.holds = held;
+    std::ranges::rotate(held, held.begin() + 1);
+    if (pool.max_in_flight) to.max_in_flight = static_cast<int>(*pool.max_in_flight);
+  }
+  return instances;
 }
 
 }  // namespace
@@ -92,14 +157,20 @@ Result<OwnCase> own_case(const std::string& trace_file, const std::string& confi
   own.of.queue = QueueLimits{.requests = configuration->limits.queued, .bytes = configuration->limits.queued_bytes,
                              .tenant_share = shared ? configuration->limits.tenant_share : 1.0};
   own.not_simulated = not_simulated(*configuration);
-  for (const config::Model& model : configuration->models) {
-    own.of.models.push_back(model.name);
-    own.longest_outputs.push_back(model.max_output_tokens);
+  own.of.models = models_of(*configuration);
+  for (const std::string& name : own.of.models) {
+    const auto model = std::ranges::find(configuration->models, name, &config::Model::name);
+    own.longest_outputs.push_back(model == configuration->models.end() ? std::nullopt : model->max_output_tokens);
   }
   for (const config::Instance& instance : configuration->instances) {
     auto made = instance_of(instance, *configuration);
     if (!made) return fail(configuration_file + ": " + made.error().message);
     own.of.instances.push_back(std::move(*made));
+  }
+  for (const config::Pool& pool : configuration->pools) {
+    auto made = instances_of(pool, *configuration, own.of.models);
+    if (!made) return fail(configuration_file + ": " + made.error().message);
+    std::ranges::move(*made, std::back_inserter(own.of.instances));
   }
   own.trace = std::move(*trace);
   if (const auto known = suite::to_arrivals(own.of, own.trace); !known) return fail(trace_file + ": " + known.error().message);

@@ -52,9 +52,10 @@ std::string footer() {
          "  qlm workload --recipe w_a --rate 40 --duration 10m -o trace.csv\n"
          "  qlm sim --trace trace.csv --config qlm.yaml --policy qlm,edf,fcfs\n\n"
          "The configuration of --config must name a profile for each model (`prior: {profile: a100-80/mistral-7b}`): what an\n"
-         "emulated engine follows. Its classes' max_wait (10 min unless stated) and when_late give requests up as they do live, and\n"
-         "its limits (limits.queued, limits.tenant_share, tenants' own, models' max_output_tokens with --state-lengths) refuse them;\n"
-         "a refused request is a miss. What of it cannot be simulated is said on standard error. Suites refuse nobody.\n"
+         "emulated engine follows. Models that take turns on a GPU stand in `pools`. Its classes' max_wait (10 min unless stated)\n"
+         "and when_late give requests up as they do live, and its limits (limits.queued, limits.tenant_share, tenants' own, models'\n"
+         "max_output_tokens with --state-lengths) refuse them; a refused request is a miss. What of it cannot be simulated is said on\n"
+         "standard error. Suites refuse nobody.\n"
          "Same arguments, same figures and digests, on every machine.\n"
          "Exit codes: 0 done, 1 failed, 2 wrong usage, trace or configuration.";
 }

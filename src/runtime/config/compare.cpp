@@ -47,6 +47,7 @@ Changes compare(const Configuration& now, const Configuration& next) {
   compare_named("tenants", now.tenants, next.tenants, changes.changed);
   compare_named("models", now.models, next.models, changes.changed);
   compare_named("instances", now.instances, next.instances, changes.changed);
+  compare_named("pools", now.pools, next.pools, changes.changed);
   plain("policy", now.policy, next.policy);
   plain("planning", now.planning, next.planning);
   plain("log", now.log, next.log);

@@ -16,6 +16,7 @@
 #include "base/result.hpp"
 #include "base/time.hpp"
 #include "core/domain/configuration.hpp"
+#include "core/domain/swap_preset.hpp"
 
 namespace qlm::config {
 
@@ -141,6 +142,27 @@ struct Instance {
   bool operator==(const Instance&) const = default;
 };
 
+// GPUs of one host, each an instance that serves the pool's models by turns, one at a time.
+using qlm::SwapPreset;
+struct PoolModel {
+  std::string name;  // as clients say it; need not be among `models`
+  std::string profile;  // its prior on this pool's GPUs; empty: that of `models`
+  std::optional<Duration> bring_in, put_away;  // its prior
+
+  bool operator==(const PoolModel&) const = default;
+};
+struct Pool {
+  std::string name;
+  std::vector<std::string> gpus;
+  std::vector<PoolModel> models;
+  std::optional<SwapPreset> swap;  // the prior of what its models take to come and go
+  std::optional<std::int64_t> max_in_flight;  // of each instance
+
+  bool operator==(const Pool&) const = default;
+};
+// The instance of one of its GPUs: "here/0".
+std::string instance_name(const Pool& pool, std::string_view gpu);
+
 struct Log {
   LogLevel level = LogLevel::info;
   std::string access = "-";  // a path; "-" is standard output, empty is off
@@ -165,6 +187,7 @@ struct Configuration {
   std::vector<Tenant> tenants;   // `anonymous` first, who has no key, then the file's order
   std::vector<Model> models;
   std::vector<Instance> instances;
+  std::vector<Pool> pools;
   Policy policy = Policy::edf;
   Planning planning;
   Log log;
@@ -228,5 +251,6 @@ std::string_view to_string(Policy policy);
 std::string_view to_string(WhenLate when_late);
 std::string_view to_string(Engine engine);
 std::string_view to_string(LogLevel level);
+std::string_view to_string(SwapPreset preset);
 
 }  // namespace qlm::config

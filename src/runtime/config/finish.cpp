@@ -21,6 +21,7 @@ class Finisher {
     tenants();
     models();
     instances();
+    pools();
     addresses();
     limits();
     if (c_.log.access == "off") c_.log.access.clear();
@@ -171,6 +172,28 @@ class Finisher {
         if (!near.empty() && near != each.models[m] && std::ranges::find(known, each.models[m]) == known.end()) {
           report_.problem(fmt::format("{}.models[{}]", at, m), fmt::format("found {}, which is no key of models; did you mean '{}'?",
                                                                            in_quotes(each.models[m]), near));
+        }
+      }
+    }
+  }
+
+  void pools() {
+    std::map<std::string, std::size_t> by_name;
+    for (std::size_t i = 0; i < c_.pools.size(); ++i) {
+      const Pool& each = c_.pools[i];
+      const std::string at = fmt::format("pools[{}]", i);
+      if (each.name.empty()) continue;  // already reported
+      if (const auto [first, is_new] = by_name.emplace(each.name, i); !is_new) {
+        report_.problem(at + ".name", fmt::format("the name '{}' is that of pools[{}] too", each.name, first->second));
+      }
+      for (const std::string& gpu : each.gpus) {
+        const auto same = std::ranges::find(c_.instances, instance_name(each, gpu), &Instance::name);
+        if (same != c_.instances.end()) report_.problem(at + ".name", fmt::format("its '{}' is the name of an instance too", same->name));
+      }
+      if (each.models.empty() && report_.has(at + ".models")) report_.problem(at + ".models", "is empty, expected the models that take turns");
+      for (const PoolModel& model : each.models) {
+        if (model.put_away && !model.bring_in && !each.swap) {
+          report_.problem(fmt::format("{}.models.{}.prior.put_away", at, model.name), "needs bring_in beside it, or the pool's prior.swap");
         }
       }
     }

@@ -160,6 +160,8 @@ ServiceClass service_class(const Class& from) {
   return to;
 }
 
+std::string instance_name(const Pool& pool, std::string_view gpu) { return fmt::format("{}/{}", pool.name, gpu); }
+
 bool is_loopback(const ListenAddress& address) {
   if (address.host == "localhost" || address.host == "::1") return true;
   // Digits and dots only: "127.example.org" is a name.

@@ -142,7 +142,7 @@ class Reader {
 
   void list(const Key& key, const Node& node, const std::string& at, void* owner) {
     if (!want(node, Node::Kind::list, "a list", at)) return;
-    if (key.required && node.items.empty()) report_.problem(at, "is empty, expected at least one");
+    if (node.items.empty()) report_.problem(at, "is empty, expected at least one");
     for (std::size_t i = 0; i < node.items.size(); ++i) {
       const std::string below = fmt::format("{}[{}]", at, i);
       report_.saw(below, node.items[i].mark);
@@ -269,6 +269,7 @@ void read_tree(const Node& tree, Configuration& into, Report& report) {
     return;
   }
   Reader(report).section(root_section(), tree, {}, &into);
+  if (!report.has("instances") && !report.has("pools")) report.problem_at(tree.mark, "instances", "is missing: the engines");
 }
 
 void read_override(std::string_view name, const std::string& text, Configuration& into, Report& report) {

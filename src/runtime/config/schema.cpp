@@ -15,6 +15,7 @@ constexpr std::array<string_view, 11> policy_words{"fcfs",     "priority", "edf"
 static_assert(policy_words.size() == all_policies.size());
 constexpr std::array<string_view, 3> when_late_words{"serve", "reject", "downgrade"};
 constexpr std::array<string_view, 6> engine_words{"auto", "vllm", "llamacpp", "sglang", "ollama", "openai"};
+constexpr std::array<string_view, 3> swap_words{"warm", "nvme", "cold2024"};  // in the order of qlm::SwapPreset
 constexpr std::array<string_view, 4> log_level_words{"debug", "info", "warn", "error"};
 
 // What a member pointer points from and to.
@@ -50,6 +51,9 @@ template <auto Member>
 void* within(void* owner, string_view) {
   return &(static_cast<typename MemberOf<Member>::Owner*>(owner)->*Member);
 }
+
+// A section of keys whose values stand in the object around it.
+void* same(void* owner, string_view) { return owner; }
 
 template <auto Member>
 void* appended(void* owner, string_view name) {
@@ -170,6 +174,39 @@ const Key instance_keys[] = {
 };
 const Section instance_section{"An instance", instance_keys};
 
+// The members that a prior stands in are the model's and the pool's own.
+const Key pool_model_prior_keys[] = {
+    {"profile", Kind::text, "", "as that of `models`, which it goes before: what the model is on these GPUs", into<&PoolModel::profile>},
+    {"bring_in", Kind::duration, "", "from an empty GPU until it serves; otherwise by the pool's `swap`", into<&PoolModel::bring_in>},
+    {"put_away", Kind::duration, "", "until it has left the GPU; otherwise by the pool's `swap`, or no time", into<&PoolModel::put_away>},
+};
+const Section pool_model_prior_section{"What is known of it here", pool_model_prior_keys};
+
+const Key pool_model_keys[] = {
+    nested("prior", Kind::section, "", same, pool_model_prior_section),
+    {"command", Kind::later, "", "how its engine is started"},
+};
+const Section pool_model_section{"A pool's model", pool_model_keys};
+
+const Key pool_prior_keys[] = {
+    choice("swap", "",
+     "how long its models take to come and go, by the size of their weights: from the host's memory and back (warm), from a fast disk "
+     "with the engine started anew (nvme), or 80 s as in the paper (cold2024)",
+     into<&Pool::swap>, swap_words),
+};
+const Section pool_prior_section{"What is known of its swaps", pool_prior_keys};
+
+const Key pool_keys[] = {
+    required({"name", Kind::name, "", "its instances are NAME/GPU in logs and metrics", into<&Pool::name>}),
+    required({"gpus", Kind::names, "", "each is an instance that serves one of the models at a time; `qlm sim` only, so far", into<&Pool::gpus>}),
+    required(nested("models", Kind::named, "the models that take turns", appended<&Pool::models>, pool_model_section)),
+    ranged({"max_in_flight", Kind::count, "", "requests at once on each; otherwise found out", into<&Pool::max_in_flight>}, 1, 100'000),
+    nested("prior", Kind::section, "", same, pool_prior_section),
+    {"host_memory", Kind::later, "", "models kept warm"},
+    {"agent", Kind::later, "", "GPUs of another host"},
+};
+const Section pool_section{"A pool", pool_keys};
+
 const Key planning_keys[] = {
     {"delta", Kind::share, "95%", "under qlm-sp: how probably each request group shall be on time", into<&Planning::delta>},
 };
@@ -197,7 +234,8 @@ const Key root_keys[] = {
      into<&Configuration::default_class>},
     nested("tenants", Kind::named, "who may call", found_or_appended<&Configuration::tenants>, tenant_section),
     nested("models", Kind::named, "models that need more said than their engines tell", appended<&Configuration::models>, model_section),
-    required(nested("instances", Kind::list, "the engines", appended<&Configuration::instances>, instance_section)),
+    nested("instances", Kind::list, "the engines", appended<&Configuration::instances>, instance_section),
+    nested("pools", Kind::list, "hosts that swap models", appended<&Configuration::pools>, pool_section),
     choice("policy", "edf",
            "order of the queue: arrival, class value, deadline, deadline with late ones last, expected work, models by turns "
            "(two; no engine is told to swap yet), the paper's scheduler (three), or QLM's own",
@@ -205,7 +243,6 @@ const Key root_keys[] = {
     nested("planning", Kind::section, "", within<&Configuration::planning>, planning_section),
     nested("log", Kind::section, "", within<&Configuration::log>, log_section),
     {"tls", Kind::later, "", "TLS for clients"},
-    {"pools", Kind::later, "", "hosts that swap models"},
     {"store", Kind::later, "", "the durable queue"},
 };
 const Section root{"The file", root_keys};
@@ -219,6 +256,7 @@ template <> std::span<const string_view> words<Policy>() { return policy_words; 
 template <> std::span<const string_view> words<WhenLate>() { return when_late_words; }
 template <> std::span<const string_view> words<Engine>() { return engine_words; }
 template <> std::span<const string_view> words<LogLevel>() { return log_level_words; }
+template <> std::span<const string_view> words<SwapPreset>() { return swap_words; }
 
 namespace {
 template <class Enum>
@@ -230,5 +268,6 @@ string_view to_string(Policy policy) { return word(policy); }
 string_view to_string(WhenLate when_late) { return word(when_late); }
 string_view to_string(Engine engine) { return word(engine); }
 string_view to_string(LogLevel level) { return word(level); }
+string_view to_string(SwapPreset preset) { return word(preset); }
 
 }  // namespace qlm::config

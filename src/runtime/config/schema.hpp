@@ -61,6 +61,7 @@ template <> std::span<const std::string_view> words<Policy>();
 template <> std::span<const std::string_view> words<WhenLate>();
 template <> std::span<const std::string_view> words<Engine>();
 template <> std::span<const std::string_view> words<LogLevel>();
+template <> std::span<const std::string_view> words<SwapPreset>();
 
 std::string json_schema();  // docs/qlm.schema.json
 std::string key_table();    // the table in docs/configuration.md, between its two marks

@@ -49,6 +49,8 @@ void look_at_models(const Configuration& configuration, std::vector<std::string>
     }
     const bool possible = std::ranges::any_of(configuration.instances, [&](const Instance& i) {
       return i.models.empty() || std::ranges::find(i.models, each.name) != i.models.end();
+    }) || std::ranges::any_of(configuration.pools, [&](const Pool& p) {
+      return std::ranges::find(p.models, each.name, &PoolModel::name) != p.models.end();
     });
     if (!possible) out.push_back(fmt::format("models.{}: no instance may serve it: it is in none of their lists of models", each.name));
   }

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "core/enginemodel/profiles.hpp"
+#include "core/enginemodel/swap_times.hpp"
 #include "simulate/suite/cell.hpp"
 
 namespace qlm::suite {
@@ -129,26 +130,13 @@ struct Gpu {
   int era;
 };
 
-// Gigabytes in bf16.
-double weights_gb(std::string_view model) { return model == "vicuna-13b" ? 26.0 : model == "llama-3.1-8b" ? 16.1 : 14.5; }
-
-// How models come and go: from the host's memory at a link's speed and back; or from a fast disk with the engine started
-// anew; or as the paper's own stack did it in 2024.
-struct Swapping {
-  const char* name;
-  Duration (*bring_in)(double gb);
-  Duration (*put_away)(double gb);
-};
-constexpr double link_gb_a_second = 21, disk_gb_a_second = 3.4;
-const Swapping warm = {"warm", [](double gb) { return duration_from_seconds(gb / link_gb_a_second + 0.3); },
-                       [](double gb) { return duration_from_seconds(gb / link_gb_a_second); }};
-const Swapping nvme = {"nvme", [](double gb) { return duration_from_seconds(gb / disk_gb_a_second + 18); }, [](double) { return Duration{}; }};
-const Swapping cold2024 = {"cold2024", [](double) { return Duration{80s}; }, [](double) { return Duration{}; }};
+std::string_view word(SwapPreset preset) { return preset == SwapPreset::warm ? "warm" : preset == SwapPreset::nvme ? "nvme" : "cold2024"; }
+constexpr SwapPreset warm = SwapPreset::warm, nvme = SwapPreset::nvme, cold2024 = SwapPreset::cold2024;
 
 Case several_models(std::string_view name, std::string_view recipe, const std::vector<ServedModel>& models, const std::vector<Gpu>& gpus,
-                    const Swapping& swapping, Duration batch_2) {
+                    SwapPreset swapping, Duration batch_2) {
   Case made;
-  made.name = fmt::format("{}/{}", name, swapping.name);
+  made.name = fmt::format("{}/{}", name, word(swapping));
   made.classes = three_classes(batch_2);
   made.backlog = 150'000;
   std::vector<workload::WeightedModel> weighted;
@@ -164,8 +152,8 @@ Case several_models(std::string_view name, std::string_view recipe, const std::v
       const std::size_t m = (k + g) % models.size();
       const auto profile = find_profile(fmt::format("{}/{}@{}", gpus[g].name, models[m].weights_of, gpus[g].era));
       if (!profile) continue;  // does not fit
-      const double gb = weights_gb(models[m].weights_of);
-      gpu.holds.push_back({ModelId{static_cast<std::uint32_t>(m)}, profile->step, limits_of(*profile), swapping.bring_in(gb), swapping.put_away(gb)});
+      const SwapTimes takes = swap_times(swapping, models[m].weights_of).value();
+      gpu.holds.push_back({ModelId{static_cast<std::uint32_t>(m)}, profile->step, limits_of(*profile), takes.bring_in, takes.put_away});
     }
     made.instances.push_back(std::move(gpu));
   }
@@ -183,21 +171,21 @@ const std::vector<Gpu> two_a100 = {{"a100-80", 2026}, {"a100-80", 2026}};
 const std::vector<Gpu> three_a100 = {{"a100-80", 2026}, {"a100-80", 2026}, {"a100-80", 2026}};
 const std::vector<Gpu> mixed_gpus = {{"a100-80", 2024}, {"a100-80", 2024}, {"a10-24", 2024}, {"a10-24", 2024}};
 
-std::vector<Case> several_models_cases(Duration batch_2, std::initializer_list<const Swapping*> presets) {
+std::vector<Case> several_models_cases(Duration batch_2, std::initializer_list<SwapPreset> presets) {
   std::vector<Case> cases;
-  for (const Swapping* swapping : presets) {
+  for (const SwapPreset swapping : presets) {
     for (const char* recipe : {"w_b", "w_b_dumps", "w_b_interactive"}) {
-      cases.push_back(several_models(fmt::format("{}/four", recipe), recipe, four, two_a100, *swapping, batch_2));
-      cases.push_back(several_models(fmt::format("{}/six", recipe), recipe, six, three_a100, *swapping, batch_2));
+      cases.push_back(several_models(fmt::format("{}/four", recipe), recipe, four, two_a100, swapping, batch_2));
+      cases.push_back(several_models(fmt::format("{}/six", recipe), recipe, six, three_a100, swapping, batch_2));
       const std::string heterogeneous = "heterogeneous" + std::string(recipe).substr(3);
       const std::string_view asked = std::string_view(recipe) == "w_b" ? "heterogeneous" : recipe;
-      cases.push_back(several_models(heterogeneous, asked, four, mixed_gpus, *swapping, batch_2));
+      cases.push_back(several_models(heterogeneous, asked, four, mixed_gpus, swapping, batch_2));
     }
   }
   return cases;
 }
 
-std::vector<Case> all_cases(Duration batch_2, std::initializer_list<const Swapping*> presets) {
+std::vector<Case> all_cases(Duration batch_2, std::initializer_list<SwapPreset> presets) {
   std::vector<Case> cases = one_model_cases(batch_2);
   for (Case& c : several_models_cases(batch_2, presets)) cases.push_back(std::move(c));
   return cases;
@@ -292,7 +280,7 @@ Suite smoke() {
 
 Suite paper() {
   Suite s{.name = "paper",
-          .cases = all_cases(3600s, {&warm, &nvme, &cold2024}), .loads = load_grid};
+          .cases = all_cases(3600s, {warm, nvme, cold2024}), .loads = load_grid};
   s.requests = 3'500;
   s.policies = compared_policies;
   return s;
@@ -300,7 +288,7 @@ Suite paper() {
 
 Suite steady() {
   Suite s{.name = "steady",
-          .cases = all_cases(600s, {&warm, &nvme}), .loads = load_grid};
+          .cases = all_cases(600s, {warm, nvme}), .loads = load_grid};
   s.duration = 10'800s;
   s.values = {{1, 1, 1}, {10, 3, 1}};
   s.policies.assign(all_policies.begin(), all_policies.end());

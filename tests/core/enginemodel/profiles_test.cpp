@@ -1,5 +1,7 @@
 #include "core/enginemodel/profiles.hpp"
 
+#include "core/enginemodel/swap_times.hpp"
+
 #include <gtest/gtest.h>
 
 #include <set>
@@ -52,6 +54,20 @@ TEST(Profiles, AreTheSpeedOfRealHardware) {
     EXPECT_GT(profile.max_model_len, Tokens{0});
   }
 }
+
+// 14.5 GB of weights by hand: 0.69 s over the link, 4.26 s from the disk.
+TEST(SwapTimes, FollowTheWeightsAndTheWayTheyCome) {
+  const SwapTimes warm = swap_times(SwapPreset::warm, "mistral-7b").value();
+  EXPECT_NEAR(seconds(warm.bring_in), 0.990, 0.001);
+  EXPECT_NEAR(seconds(warm.put_away), 0.690, 0.001);
+  const SwapTimes nvme = swap_times(SwapPreset::nvme, "mistral-7b").value();
+  EXPECT_NEAR(seconds(nvme.bring_in), 22.265, 0.001);
+  EXPECT_EQ(nvme.put_away, Duration{});
+  EXPECT_GT(swap_times(SwapPreset::warm, "vicuna-13b").value().bring_in, warm.bring_in);
+  EXPECT_EQ(swap_times(SwapPreset::cold2024, "whatever").value().bring_in, 80s);
+}
+
+TEST(SwapTimes, AreUnknownForAModelOverSeveralGpus) { EXPECT_FALSE(swap_times(SwapPreset::warm, "llama-2-70b")); }
 
 }  // namespace
 }  // namespace qlm

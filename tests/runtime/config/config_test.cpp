@@ -52,6 +52,8 @@ models:
 instances:
   - {name: a, url: "http://gpu1:8000/v1"}
   - {url: "http://[fe80::1]:8001/gpu/", engine: llamacpp, max_in_flight: 64, api_key_file: gpu2.key, models: [mistral-7b]}
+pools:
+  - {name: here, gpus: [0, 1], max_in_flight: 32, prior: {swap: nvme}, models: {mistral-7b: , tiny: {prior: {profile: a10-24/llama-2-7b, bring_in: 2s, put_away: 500ms}}}}
 policy: priority
 planning: {delta: 90%}
 log: {level: warn, access: access.log}
@@ -108,9 +110,19 @@ TEST(Configuration, EveryKeyReachesItsValue) {
   EXPECT_EQ(c.instances[0], (Instance{"a", {"gpu1", 8000, ""}, Engine::detect, {}, "", "", {}}));
   EXPECT_EQ(c.instances[1], (Instance{"[fe80::1]:8001/gpu", {"fe80::1", 8001, "/gpu"}, Engine::llamacpp, 64, "conf/gpu2.key",
                                       "e-1", {"mistral-7b"}}));
+  ASSERT_EQ(c.pools.size(), 1U);
+  EXPECT_EQ(c.pools[0], (Pool{"here", {"0", "1"}, {{"mistral-7b", "", {}, {}}, {"tiny", "a10-24/llama-2-7b", 2s, 500ms}}, SwapPreset::nvme, 32}));
+  EXPECT_EQ(instance_name(c.pools[0], c.pools[0].gpus[1]), "here/1");
   EXPECT_EQ(c.policy, Policy::priority);
   EXPECT_EQ(c.planning.delta, 0.9);
   EXPECT_EQ(c.log, (Log{LogLevel::warn, "conf/access.log"}));
+}
+
+TEST(Configuration, PoolsAloneAreAFleet) {
+  const auto loaded = read("pools: [{name: p, gpus: [0], models: {m: , n: }}]");
+  ASSERT_TRUE(loaded) << problems(loaded);
+  EXPECT_TRUE(loaded->instances.empty());
+  EXPECT_FALSE(loaded->pools[0].swap);
 }
 
 // The defaults in the table are what the structs begin with: a file that writes each of them out changes nothing.
@@ -249,6 +261,8 @@ TEST(Warnings, OfModelsThatCannotBeServedAsTheFileStands) {
                         "instances: [{name: x, url: 'http://a:1', models: [m, org/vicuna]}, {name: y, url: 'http://a:2', models: [m, other]}]\n"),
             (std::vector<std::string>{"instances.x.models: 'org/vicuna' is what engines call models.m, and names no model here; write m",
                                       "instances.y.models: 'other' is no key of models; it is served if the engine itself calls a model that"}));
+  EXPECT_TRUE(warnings_of("models: {m: , n: }\ninstances: [{name: x, url: 'http://a:1', models: [m]}]\n"
+                          "pools: [{name: p, gpus: [0], models: {n: , o: }}]\n").empty()) << "a pool serves what no instance does";
   EXPECT_TRUE(warnings_of("instances: [{name: x, url: 'http://a:1', models: [any]}]\n").empty()) << "no section, nothing to be in";
 }
 

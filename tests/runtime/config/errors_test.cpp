@@ -72,8 +72,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"ClassTwice", "classes:\n  a: {}\n  a: {}\n" + engine, "qlm.yaml:3:3: classes.a: a second time; the first is on line 2\n"},
         Case{"BadClassName", "classes: {'a b': {}}\n" + engine,
              "qlm.yaml:1:11: classes: found 'a b', expected a name of letters, digits and . _ - / : @ +, at most 128\n"},
-        Case{"Later", "pools: []\ntls: {}\n" + engine,
-             "qlm.yaml:1:8: pools: not in this version (hosts that swap models)\n"
+        Case{"Later", "store: {}\ntls: {}\n" + engine,
+             "qlm.yaml:1:8: store: not in this version (the durable queue)\n"
              "qlm.yaml:2:6: tls: not in this version (TLS for clients)\n"},
         Case{"LaterKeyOfAClass", "classes: {a: {durable: true}}\n" + engine,
              "qlm.yaml:1:24: classes.a.durable: not in this version (accepted only once it is on disk)\n"}),
@@ -163,6 +163,17 @@ INSTANTIATE_TEST_SUITE_P(
              "qlm.yaml:2:19: instances[0].url: is QLM's own admin address, expected an engine's\n"},
         Case{"AnEngineBesideQlm", "instances: [{url: 'http://127.0.0.2:8080'}]\n", ""},
         Case{"NoInstances", "instances: []\n", "qlm.yaml:1:12: instances: is empty, expected at least one\n"},
+        Case{"NoPools", "pools: []\n", "qlm.yaml:1:8: pools: is empty, expected at least one\n"},
+        Case{"APoolOfNothing", "pools: [{models: {}}]\n",
+             "qlm.yaml:1:9: pools[0].gpus: is missing: each is an instance that serves one of the models at a time; `qlm sim` only, so far\n"
+             "qlm.yaml:1:9: pools[0].name: is missing: its instances are NAME/GPU in logs and metrics\n"
+             "qlm.yaml:1:18: pools[0].models: is empty, expected the models that take turns\n"},
+        Case{"OnePoolTwice", "pools: [{name: x, gpus: [0], models: {a: }}, {name: x, gpus: [1], models: {a: }}]\n",
+             "qlm.yaml:1:52: pools[1].name: the name 'x' is that of pools[0] too\n"},
+        Case{"APoolWithTheNameOfAnInstance", "instances: [{name: x/0, url: 'http://a:1'}]\npools: [{name: x, gpus: [0], models: {a: }}]\n",
+             "qlm.yaml:2:16: pools[0].name: its 'x/0' is the name of an instance too\n"},
+        Case{"OnlyHalfOfASwap", "pools: [{name: x, gpus: [0], models: {a: {prior: {put_away: 1s}}}}]\n",
+             "qlm.yaml:1:61: pools[0].models.a.prior.put_away: needs bring_in beside it, or the pool's prior.swap\n"},
         Case{"OneEngineTwice", "instances: [{url: 'http://a:1'}, {url: 'http://a:1/v1'}]\n",
              "qlm.yaml:1:40: instances[1].url: is the engine of instances[0] too\n"},
         Case{"OneNameTwice", "instances: [{name: x, url: 'http://a:1'}, {name: x, url: 'http://b:1'}]\n",
