@@ -207,6 +207,31 @@ pools:
             self.assertIn(ran.returncode, (1, 2))
             self.assertIn("pools: no engine is told to swap models yet", ran.stdout + ran.stderr)
 
+    def test_small_programs_of_the_papers_policies_are_solved_exactly_where_a_solver_is_given(self):
+        case = ("--suite", "smoke", "--case", "w_b", "--load", "0.5", "--duration", "2m", "--policy", "edf,qlm-lp")
+        ran = sim(*case, "--solver", "cbc")
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+        self.assertRegex(ran.stdout, r"\nw_b/four/warm +0.5 +101 +qlm-lp +\d+ +\d+ +\d")
+        without = json.loads(sim(*case, "--json", "-").stdout)["cells"][0]["policies"]
+        with_one = json.loads(sim(*case, "--solver", "cbc", "--json", "-").stdout)["cells"][0]["policies"]
+        self.assertNotIn("exact", without["qlm-lp"])
+        self.assertEqual(without["edf"], with_one["edf"])
+        exact = with_one["qlm-lp"]["exact"]
+        self.assertGreater(exact["exact"], 0)
+        self.assertGreaterEqual(exact["asked"], exact["exact"] + exact["impossible"])
+        self.assertGreaterEqual(exact["gap"], 0)
+
+    def test_a_solver_that_the_clock_kills_fails_its_cells_and_no_others(self):
+        # It solves what it is tried on, and hangs at anything larger.
+        slow = "sh -c 'if grep -q x1 {lp}; then sleep 100; fi; printf \"optimal\\nx0 1\\n\" > {solution}'"
+        config = self.POOL + "planning: {solver: {timeout: 3s, command: " + json.dumps(slow) + "}}\n"
+        ran = sim("--trace", self.file("t.csv", self.TURNS), "--config", self.file("q.yaml", config), "--policy", "edf,qlm-lp", "--json", "-")
+        self.assertEqual(ran.returncode, 1, ran.stderr)
+        self.assertRegex(ran.stderr, "failed: .*, qlm-lp: the solver 'sh' was killed after 3000 ms")
+        policies = json.loads(ran.stdout)["cells"][0]["policies"]
+        self.assertEqual(list(policies["qlm-lp"]), ["failed"])
+        self.assertEqual(policies["edf"]["offered"], 1800)
+
     def overloaded(self, streams, classes, tenants=""):
         trace = os.path.join(self.folder.name, "t.csv")
         made = subprocess.run([QLM, "workload", "--recipe", "mix", "--duration", "10m", "--seed", "1", "-o", trace,
@@ -308,6 +333,9 @@ pools:
             (["--suite", "smoke", "--values", "10,3"], "3 classes"),
             (["--suite", "smoke", "--values", "10,3,none"], "none"),
             (["--suite", "smoke", "--duration", "60"], "duration"),
+            (["--suite", "smoke", "--solver", "nobodys-solver {lp} {solution}"], "was not found"),
+            (["--suite", "smoke", "--solver", "cbc {lp}"], "{solution}"),
+            (["--suite", "smoke", "--solver", "true {lp} {solution}"], "wrote no solution"),
             (["--trace", trace, "--config", self.file("no.yaml", CONFIG.replace("prior: {profile: a100-80/mistral-7b}", "served_as: x"))], "prior.profile"),
             (["--trace", trace, "--config", self.file("w.yaml", CONFIG.replace("a100-80/mistral-7b", "a100/mistral"))], "a100-80/mistral-7b"),
             (["--trace", trace, "--config", self.file("two.yaml", CONFIG.replace("models:\n", "models:\n  vicuna: {prior: {profile: a100-80/vicuna-13b}}\n"))],

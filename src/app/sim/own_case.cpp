@@ -145,6 +145,8 @@ Result<OwnCase> own_case(const std::string& trace_file, const std::string& confi
   if (!trace) return std::unexpected(trace.error());
   OwnCase own;
   own.policy = configuration->policy;
+  own.solver = configuration->planning.solver.command;
+  own.solver_timeout = configuration->planning.solver.timeout;
   own.of.delta = configuration->planning.delta;
   own.of.name = trace_file;
   own.of.tells_slots = false;  // as vLLM, whose step times the profiles are

@@ -13,7 +13,9 @@ namespace qlm::sim {
 struct OwnCase {
   suite::Case of;
   workload::Trace trace;
-  Policy policy = Policy::edf;  // the configuration's
+  Policy policy = Policy::edf;  // the configuration's, as is what follows
+  std::string solver;           // a command; empty: none
+  Duration solver_timeout{};
   std::vector<std::optional<Tokens>> longest_outputs;  // by model: who states more is turned away
   std::vector<std::string> not_simulated;  // of the configuration, in words
 };

@@ -17,6 +17,7 @@
 #include "app/sim/own_case.hpp"
 #include "core/domain/names.hpp"
 #include "core/plan/order.hpp"
+#include "runtime/solver/solver.hpp"
 #include "simulate/suite/suite_report.hpp"
 
 namespace qlm::sim {
@@ -24,10 +25,13 @@ namespace {
 
 constexpr int failed = 1, wrong_usage = 2;
 constexpr Duration longest_backlog = 10'000h;
+// What a run depends on is counted in nodes; the clock ends what hangs.
+constexpr std::int64_t solver_nodes = 1'000;
+constexpr Duration solver_patience = 60s;
 
 struct Arguments {
   std::string suite, trace, configuration, json, html, requests;
-  std::string policies, loads, only, duration, print_plan, without;
+  std::string policies, loads, only, duration, print_plan, without, solver;
   std::vector<std::string> values;
   int seeds = 0;
   std::uint64_t first_seed = 101;  // the first hundred are for tuning
@@ -107,6 +111,20 @@ Result<std::vector<std::vector<double>>> parse_values(const std::vector<std::str
     }
   }
   return all;
+}
+
+// Tried once, so that a command that cannot work is a mistake and no failed cell.
+Result<lp::Solve> solver_of(const std::string& text, Duration patience) {
+  auto command = text == "cbc" ? Result<solver::Command>(solver::cbc(solver_nodes, patience)) : solver::command_from(text, patience);
+  if (!command) return std::unexpected(command.error());
+  lp::Solve solve = solver::solver(std::move(*command));
+  lp::Program least;
+  least.add({.cost = 1, .upper = 1, .integer = true});
+  least.rows.push_back({.lower = 1, .terms = {{0, 1}}});
+  const auto one = solve(least);
+  if (!one) return std::unexpected(one.error());
+  if (one->status != lp::Status::optimal && one->status != lp::Status::feasible) return fail("the solver finds no solution of x = 1");
+  return solve;
 }
 
 // One simulation, and its places in the results: where values change nothing but the judgement, one serves several.
@@ -201,7 +219,7 @@ class RequestsFile {
   std::size_t turn_ = 0;
 };
 
-std::vector<suite::CellResult> run_suite(const suite::Suite& s, unsigned threads, std::uint64_t first_seed, Pictures& pictures, RequestsFile& requests) {
+std::vector<suite::CellResult> run_suite(const suite::Suite& s, unsigned threads, std::uint64_t first_seed, const lp::Solve& solve, Pictures& pictures, RequestsFile& requests) {
   const auto twin = [&](std::size_t i) { return twin_of(s.cases, i); };
   std::vector<double> capacities(s.cases.size());
   std::vector<std::size_t> measured;
@@ -229,6 +247,7 @@ std::vector<suite::CellResult> run_suite(const suite::Suite& s, unsigned threads
         for (const std::vector<double>& values : s.values) {
           suite::Case of = suite::with_values(s.cases[c], values).value();
           of.without = s.without;
+          of.solve = solve;
           alike.push_back(cells.size());
           suite::CellResult cell{.name = of.name, .undisturbed = of.undisturbed, .load = load, .seed = first_seed + static_cast<std::uint64_t>(seed), .capacity = capacities[c],
                                  .values = values_of(of), .limits = {}, .policies = {}};
@@ -339,7 +358,9 @@ int report(const std::string& name, const std::vector<suite::CellResult>& cells,
   const bool to_output = a.json == "-";
   for (const std::string& picture : pictures.of) fmt::print(to_output ? stderr : stdout, "{}", picture);
   if (!to_output) fmt::print("{}\n{}", suite::to_table(cells), suite::waits_table(cells));
-  if (const std::string losses = suite::losses_table(cells); !to_output && !losses.empty()) fmt::print("\n{}", losses);
+  for (const std::string& more : {suite::losses_table(cells), suite::exact_table(cells)}) {
+    if (!to_output && !more.empty()) fmt::print("\n{}", more);
+  }
   bool all = requests.close();
   if (!all) fmt::print(stderr, "qlm sim: cannot write {}\n", a.requests);
   if (!a.html.empty()) all = written(a.html, suite::to_html(name, cells)) && all;
@@ -350,7 +371,9 @@ int report(const std::string& name, const std::vector<suite::CellResult>& cells,
   } else if (!a.json.empty()) {
     all = written(a.json, suite::to_json(name, cells)) && all;
   }
-  return all ? 0 : failed;
+  const std::string failed_cells = suite::failures(cells);
+  fmt::print(stderr, "{}", failed_cells);
+  return all && failed_cells.empty() ? 0 : failed;
 }
 
 int execute(const Arguments& a) {
@@ -371,6 +394,11 @@ int execute(const Arguments& a) {
     if (!a.loads.empty() || a.seeds > 0 || !a.duration.empty() || !a.only.empty() || !a.values.empty() || !a.without.empty()) {
       return complain("--load, --seeds, --duration, --case, --values and --without choose within a --suite; a trace is taken as it is");
     }
+    if (const std::string& command = a.solver.empty() ? own->solver : a.solver; !command.empty()) {
+      auto solve = solver_of(command, own->solver_timeout);
+      if (!solve) return complain((a.solver.empty() ? a.configuration + ": planning.solver.command: " : "--solver: ") + solve.error().message);
+      own->of.solve = std::move(*solve);
+    }
     if (own->trace.empty()) return complain(a.trace + ": holds no request");
     for (const std::string& each : own->not_simulated) fmt::print(stderr, "qlm sim: not simulated: {}\n", each);
     RequestsFile requests(a.requests);
@@ -378,6 +406,12 @@ int execute(const Arguments& a) {
   }
   auto s = suite::suite(a.suite);
   if (!s) return complain(s.error().message);
+  lp::Solve solve;
+  if (!a.solver.empty()) {
+    auto made = solver_of(a.solver, solver_patience);
+    if (!made) return complain("--solver: " + made.error().message);
+    solve = std::move(*made);
+  }
   if (!policies->empty()) s->policies = *policies;
   const auto without = parse_components(a.without);
   if (!without) return complain(without.error().message);
@@ -407,8 +441,9 @@ int execute(const Arguments& a) {
       if (const auto fits = suite::with_values(c, each); !fits) return complain("--values: " + fits.error().message);
     }
   }
-  RequestsFile requests(a.requests);
-  return report(a.suite, run_suite(*s, threads, a.first_seed, pictures, requests), pictures, a, requests);
+  const std::string failed_cells = suite::failures(cells);
+  fmt::print(stderr, "{}", failed_cells);
+  return all && failed_cells.empty() ? 0 : failed;
 }
 
 }  // namespace
@@ -426,6 +461,9 @@ int run(int argc, char** argv) {
   app.add_option("--values", a.values, "class values instead of the suite's, urgent first: 10,3,1; twice: each case with each")->allow_extra_args(false);
   app.add_option("--case", a.only, "only cases with this in their name");
   app.add_option("--without", a.without, "leaves components of qlm out, to see what they are worth: price,plan,...");
+  app.add_option("--solver", a.solver,
+                 "qlm-lp and qlm-lp-expire: programs of at most 192 binary variables are solved exactly: cbc (at most 1,000 nodes each), or a\n"
+                 "command with {lp} and {solution}; what fails, or is killed after 60 s, fails the cell");
   app.add_option("--duration", a.duration, "how long requests arrive, instead of the suite's (20m)");
   app.add_option("--seeds", a.seeds, "how many seeds, instead of the suite's")->check(CLI::Range(1, 1000));
   app.add_option("--first-seed", a.first_seed, "the first of them")->capture_default_str();

@@ -85,8 +85,8 @@ bool some_cannot_wait(const Snapshot& snapshot) {
 
 }  // namespace
 
-Plan plan_fleet(const Snapshot& snapshot, const Plan& in_force, const PlanningBudget& budget) {
-  if (traits(snapshot.policy).paper_plans) return paper::planned(snapshot, {budget.seed, budget.orders});
+Plan plan_fleet(const Snapshot& snapshot, const Plan& in_force, const PlanningBudget& budget, paper::ExactSolver* exact) {
+  if (traits(snapshot.policy).paper_plans) return paper::planned(snapshot, {budget.seed, budget.orders}, exact);
   const std::optional<Plan> keeping = queue_plan::made(snapshot, in_force, {budget.seed, budget.positions}, enough);
   if (keeping && !some_cannot_wait(snapshot)) return *keeping;
   const visits::Problem problem = problem_of(snapshot);

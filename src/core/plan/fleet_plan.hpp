@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/domain/plan.hpp"
+#include "core/plan/exact.hpp"
 
 namespace qlm {
 
@@ -19,7 +20,7 @@ struct PlanningBudget {
 };
 
 // `in_force` is the plan to begin from; its visits of long ago are forgotten. Instances that are not available stay as
-// they are.
-Plan plan_fleet(const Snapshot& snapshot, const Plan& in_force, const PlanningBudget& budget);
+// they are. `exact`, where there is one, is for the paper's policies, and counts.
+Plan plan_fleet(const Snapshot& snapshot, const Plan& in_force, const PlanningBudget& budget, paper::ExactSolver* exact = nullptr);
 
 }  // namespace qlm

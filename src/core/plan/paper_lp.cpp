@@ -83,6 +83,24 @@ Answer ask(const Case& all, const lp::Solve& solve, Order& order, std::string& t
   return solution->status == lp::Status::optimal ? Answer::best : Answer::some;
 }
 
+// Groups' waits, each from now to its start.
+double waits_in(const Case& all, const Order& order, double sum) {
+  for (std::uint32_t i = 0; i < order.size(); ++i) {
+    for (const std::uint32_t piece : order[i]) sum += all.start_by(piece, i);
+  }
+  return sum;
+}
+
+void compare(ExactCounts& counts, const Case& all, const Order& exact, const Order& found) {
+  const Cost cost = all.cost(found);
+  if (cost.broken > 0) {
+    ++counts.missed;
+    return;
+  }
+  counts.exact_waits += waits_in(all, exact, all.cost(exact).sum);
+  counts.searched_waits += waits_in(all, found, cost.sum);
+}
+
 }  // namespace
 
 Plan lp_plan(const Problem& problem, const Options& options, const lp::Solve& solve) {
@@ -92,10 +110,15 @@ Plan lp_plan(const Problem& problem, const Options& options, const lp::Solve& so
   for (const auto& part : parts) {
     const Case all(problem, part, options);
     Order order;
-    const Answer answer =
-        solve && places(all) <= options.exact_places ? ask(all, solve, order, plan.trouble) : Answer::none;
+    const bool asked = solve && places(all) <= options.exact_places;
+    const Answer answer = asked ? ask(all, solve, order, plan.trouble) : Answer::none;
+    ++plan.counts.programs;
+    plan.counts.asked += asked ? 1 : 0;
+    plan.counts.impossible += answer == Answer::impossible ? 1 : 0;
     if (answer == Answer::best) {
       ++plan.exact;
+      ++plan.counts.exact;
+      if (options.compare) compare(plan.counts, all, order, searched(all, share(options.search, part, parts)));
     } else if (answer == Answer::impossible && options.edf_when_infeasible) {
       order = all.edf();
       ++plan.edf;

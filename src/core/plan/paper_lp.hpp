@@ -55,8 +55,8 @@
 
 #include "base/time.hpp"
 #include "core/domain/ids.hpp"
+#include "core/plan/exact.hpp"
 #include "core/plan/global_plan.hpp"
-#include "core/plan/linear_program.hpp"
 
 namespace qlm::paper {
 
@@ -95,6 +95,7 @@ struct Options {
   double deviations = 1.645;  // of a group's sum of lengths above its mean, in W
   bool edf_when_infeasible = true;
   std::size_t exact_places = 192;  // the most binary variables still given to the solver: 3 instances x 8 groups
+  bool compare = false;  // what is solved exactly is searched too, for Plan::counts
   // Here: orders of one queue looked at, over all components; ten a microsecond, or one for qlm-sp.
   planner::SearchBudget search{.seed = 1, .positions = 100'000};
   // qlm-sp only
@@ -107,6 +108,7 @@ struct Plan {
   double objective = 0;  // (13), in seconds: the sum of p over the groups as cut; expected, for qlm-sp
   double late = 0;  // the part of it above zero, seconds
   int broken = 0;  // constraints that do not hold
+  ExactCounts counts;
   int exact = 0;  // components solved to the optimum,
   int searched = 0;  // by local search,
   int edf = 0;  // and ordered by deadline, there being no solution

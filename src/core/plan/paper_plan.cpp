@@ -66,10 +66,16 @@ qlm::Plan visits_of(const Snapshot& snapshot, const Problem& problem, const Plan
 
 }  // namespace
 
-qlm::Plan planned(const Snapshot& snapshot, planner::SearchBudget budget) {
+qlm::Plan planned(const Snapshot& snapshot, planner::SearchBudget budget, ExactSolver* exact) {
   const Problem problem = problem_of(snapshot);
-  const Options options{.edf_when_infeasible = false, .search = budget, .delta = snapshot.delta};
-  return visits_of(snapshot, problem, snapshot.policy == Policy::qlm_sp ? sp_plan(problem, options) : lp_plan(problem, options), options.deviations);
+  Options options{.edf_when_infeasible = false, .search = budget, .delta = snapshot.delta};
+  if (snapshot.policy == Policy::qlm_sp) return visits_of(snapshot, problem, sp_plan(problem, options), options.deviations);
+  if (exact == nullptr || !exact->solve) return visits_of(snapshot, problem, lp_plan(problem, options), options.deviations);
+  options.exact_places = exact->places;
+  options.compare = true;
+  const Plan best = lp_plan(problem, options, exact->solve);
+  exact->counts += best.counts;
+  return visits_of(snapshot, problem, best, options.deviations);
 }
 
 }  // namespace qlm::paper

@@ -170,8 +170,16 @@ struct Log {
   bool operator==(const Log&) const = default;
 };
 
+// A program that solves linear programs with integers, killed by the clock.
+struct Solver {
+  std::string command;  // `cbc`, or words with {lp} and {solution} in them; empty: there is none
+  Duration timeout = 60s;
+  bool operator==(const Solver&) const = default;
+};
+
 struct Planning {
   double delta = 0.95;  // of qlm-sp: how probably each group shall be on time
+  Solver solver;        // of qlm-lp and qlm-lp-expire
   bool operator==(const Planning&) const = default;
 };
 

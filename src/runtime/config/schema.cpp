@@ -207,8 +207,16 @@ const Key pool_keys[] = {
 };
 const Section pool_section{"A pool", pool_keys};
 
+const Key solver_keys[] = {
+    {"command", Kind::text, "", "under qlm-lp and qlm-lp-expire, for programs of at most 192 binary variables: `cbc`, or a command that reads the LP file {lp} and writes "
+     "the file {solution}; `qlm sim` only, so far", into<&Solver::command>},
+    {"timeout", Kind::duration, "60s", "then it is killed, and what it was run for has failed", into<&Solver::timeout>},
+};
+const Section solver_section{"An exact solver", solver_keys};
+
 const Key planning_keys[] = {
     {"delta", Kind::share, "95%", "under qlm-sp: how probably each request group shall be on time", into<&Planning::delta>},
+    nested("solver", Kind::section, "", within<&Planning::solver>, solver_section),
 };
 const Section planning_section{"Planning", planning_keys};
 

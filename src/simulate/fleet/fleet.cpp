@@ -84,6 +84,13 @@ class Simulation {
       to.asked = from.output;
     }
     for (const InstanceSpec& spec : fleet.instances) instances_.emplace_back(spec);
+    if (fleet.solve) {
+      exact_.solve = [this](const lp::Program& program) {
+        auto solution = fleet_.solve(program);
+        if (!solution && result_.failed.empty()) result_.failed = solution.error().message;
+        return solution;
+      };
+    }
   }
 
   FleetResult run() {
@@ -91,7 +98,7 @@ class Simulation {
     for (std::size_t k = 0; k < fleet_.disturbance.outages.size(); ++k) schedule(Instant{} + fleet_.disturbance.outages[k].from, Scheduled::Kind::outage, k);
     schedule_arrival(0);
     const Instant stop = fleet_.stop_at ? Instant{} + *fleet_.stop_at : never;
-    while (!heap_.empty() && heap_.top().at <= stop && result_.broken_invariant.empty()) {
+    while (!heap_.empty() && heap_.top().at <= stop && result_.broken_invariant.empty() && result_.failed.empty()) {
       const Scheduled next = heap_.top();
       heap_.pop();
       now_ = next.at;
@@ -286,7 +293,7 @@ class Simulation {
     const Snapshot snapshot = controller_.snapshot(now_);
     PlanningBudget budget = fleet_.planning;
     budget.seed = action.snapshot.value;
-    plan_ = plan_fleet(snapshot, plan_, budget);
+    plan_ = plan_fleet(snapshot, plan_, budget, &exact_);
     ++result_.plans;
     feed(event::PlanReady{plan_});
   }
@@ -411,6 +418,7 @@ class Simulation {
     result_.swaps = totals_of.swaps;
     result_.evictions = totals_of.evictions;
     result_.draining = totals_of.draining;
+    result_.exact = exact_.counts;
     const auto mix = [this](std::optional<Duration> time) {
       result_.digest = (result_.digest ^ static_cast<std::uint64_t>(time.value_or(Duration{-1}).count())) * 0x100000001b3ULL;
       result_.digest ^= result_.digest >> 29;
@@ -451,6 +459,7 @@ class Simulation {
   std::int64_t open_ = 0;  // arrived and not over
 
   Plan plan_;
+  paper::ExactSolver exact_;
   std::queue<Event> pending_;
   bool feeding_ = false;
   bool stepping_ = false;

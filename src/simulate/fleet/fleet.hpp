@@ -85,6 +85,7 @@ struct FleetSpec {
   Duration stats_interval = 2s;
   Duration progress_interval = 1s;       // between two reports of a stream's tokens
   PlanningBudget planning;               // of one plan; its seed is the snapshot's number
+  lp::Solve solve;                       // of the paper's policies' small programs; when it fails, the simulation has failed
   std::vector<SpeedChange> changes;      // in order
   Disturbance disturbance;
   std::optional<Duration> picture_at;    // as soon as anything happens from then on
@@ -103,6 +104,8 @@ struct FleetResult {
   Tokens expected_cached{0};                    // the same, as the controller thought when it chose the instance
   std::int64_t preemptions = 0;
   std::int64_t swaps = 0, evictions = 0, plans = 0;
+  paper::ExactCounts exact;                     // over all plans, where there was a solver
+  std::string failed;                           // the solver, by its own words; the rest is as far as it came
   Duration swapping{}, draining{};              // of all instances
   Duration swapping_while_arriving{};           // until the last arrival
   std::string picture;                          // the queue and the plan in force, at picture_at

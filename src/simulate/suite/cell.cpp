@@ -55,6 +55,7 @@ fleet::FleetSpec fleet_spec(const Case& of, Policy policy, std::uint64_t seed) {
   spec.configuration = configuration;
   spec.instances = of.instances;
   spec.tells_slots = of.tells_slots;
+  spec.solve = of.solve;
   spec.changes = of.changes;
   spec.disturbance = of.disturbance;
   spec.disturbance.seed = seed;
@@ -221,6 +222,9 @@ double Figures::worst_class() const {
 
 Figures figures(const Case& of, const fleet::FleetResult& result) {
   Figures f;
+  f.failed = result.failed;
+  if (!f.failed.empty()) return f;
+  f.exact = result.exact;
   for (const ServiceClass& c : of.classes) f.classes[c.name];
   // What comes before anybody asks for anything is no part of the run.
   const Duration first = result.requests.empty() ? Duration{} : result.requests.front().arrival;

@@ -32,6 +32,7 @@ struct Case {
   std::vector<fleet::InstanceSpec> instances;
   double delta = 0.95;             // of qlm-sp: how probably each group shall be on time
   std::vector<Component> without;  // left out of the controller, to see what it is worth
+  lp::Solve solve;                 // of the paper's policies' small programs
   bool tells_slots = true;           // false: engines' concurrency is stated by max_in_flight, or found by their waiting gauge
   std::int64_t backlog = 0;          // of the capacity measurement, where it must hold more than the suite says
   std::vector<fleet::SpeedChange> changes;  // of instances' speeds, unknown to the controller
@@ -104,6 +105,8 @@ struct Figures {
   double set_up_share = 0;  // of it while requests arrive: swaps
   Duration largest_wait{};             // of a request that was started
   Waits waits;                         // as they were told, and as they were
+  paper::ExactCounts exact;            // of the paper's policies, where there is a solver
+  std::string failed;                  // what the solver said when it did: then there are no other figures
   std::uint64_t digest = 0;
   double worst_class() const;
 };

@@ -21,6 +21,7 @@ std::uint64_t digest_of(const CellResult& cell) {
 }
 
 std::string figures_json(const Figures& f) {
+  if (!f.failed.empty()) return fmt::format(R"({{"failed":{}}})", report::json_quoted(f.failed));
   std::string classes;
   for (const auto& [name, a] : f.classes) {
     const auto share = f.token_shares.find(name);
@@ -37,11 +38,12 @@ std::string figures_json(const Figures& f) {
   return fmt::format(
       R"({{"offered":{},"attainment":{:.6f},"value_attainment":{:.6f},"worst_class_attainment":{:.6f},"steady_attainment":{},"steady_value_attainment":{},"classes":{{{}}},"tenants":{{{}}},)"
       R"("throughput_tokens_per_s":{:.2f},"useful_tokens_per_s":{:.2f},"swaps":{},"evictions":{},"preemptions":{},"computed_tokens":{},"wasted_tokens":{},"wasted_share":{:.6f},"cached_share":{:.6f},"expected_cached_share":{:.6f},"busy_share":{:.6f},)"
-      R"("swapping_share":{:.6f},"draining_share":{:.6f},"set_up_share":{:.6f},"largest_wait_s":{:.3f},"waits":{},"digest":"{:016x}"}})",
+      R"("swapping_share":{:.6f},"draining_share":{:.6f},"set_up_share":{:.6f},"largest_wait_s":{:.3f},"waits":{}{},"digest":"{:016x}"}})",
       f.all.offered, f.all.share(), f.value_attainment, f.worst_class(),
       f.steady.offered > 0 ? fmt::format("{:.6f}", f.steady.share()) : "null",
       f.steady.offered > 0 ? fmt::format("{:.6f}", f.steady_value_attainment) : "null", classes, tenants, f.throughput_tokens_per_s, f.useful_tokens_per_s,
-      f.swaps, f.evictions, f.preemptions, f.computed.count, f.wasted.count, f.wasted_share(), f.cached_share, f.expected_cached_share, f.busy_share, f.swapping_share, f.draining_share, f.set_up_share, seconds(f.largest_wait), to_json(f.waits), f.digest);
+      f.swaps, f.evictions, f.preemptions, f.computed.count, f.wasted.count, f.wasted_share(), f.cached_share, f.expected_cached_share, f.busy_share, f.swapping_share, f.draining_share, f.set_up_share, seconds(f.largest_wait), to_json(f.waits),
+      f.exact.programs > 0 ? ",\"exact\":" + exact_json(f.exact) : "", f.digest);
 }
 
 // How far each other policy is from qlm on the same arrivals, for cases and loads with several seeds.
@@ -224,7 +226,8 @@ std::string to_table(const std::vector<CellResult>& cells) {
       "computed again after a preemption, an eviction or a retry, or for nobody. Waited: the longest that anybody did before it was started.\n";
   const auto paper = [](const auto& of) { return of.first == Policy::qlm_lp || of.first == Policy::qlm_lp_expire; };
   if (std::ranges::any_of(cells, [&](const CellResult& cell) { return std::ranges::any_of(cell.policies, paper); }))
-    out += "qlm-lp: by local search on the paper's objective; tools/paper-gap prints what that leaves to its exact solution (docs/paper.md).\n";
+    out += "qlm-lp: by local search on the paper's objective, exactly where --solver is given and the program small; tools/paper-gap prints what\n"
+           "the search leaves to the exact solution (docs/paper.md).\n";
   out += '\n';
   std::size_t wide = 30;
   for (const CellResult& cell : cells) wide = std::max(wide, cell.name.size());
@@ -240,6 +243,10 @@ std::string to_table(const std::vector<CellResult>& cells) {
     std::string best_name;
     for (std::size_t p = 0; p < policies.size(); ++p) {
       const Policy policy = policies[p].first;
+      if (std::ranges::any_of(point.seeds, [&](const CellResult* cell) { return !cell->policies[p].second.failed.empty(); })) {
+        out += fmt::format("{:<{}} {:>5}  {:<13} {:>12}\n", p == 0 ? point.name : "", wide, p == 0 ? load_of(point) : "", name(policy), "failed");
+        continue;
+      }
       const auto mean = [&](auto&& of) { return over_seeds(point, p, [&of](const Figures& f) { return static_cast<double>(of(f)); }).mean; };
       std::string by_class;
       for (const auto& each : policies[p].second.classes) {

@@ -43,5 +43,11 @@ std::string to_html(const std::string& suite_name, const std::vector<CellResult>
 // was told of its wait at admission, whether it counts as on time. Without the header, for one policy on one cell.
 std::string requests_header();
 std::string requests_csv(const CellResult& cell, Policy policy, const Case& of, const fleet::FleetResult& result);
+// A line for each cell and policy whose programs a solver was asked for: how many it solved, and what the local search leaves
+// of those. Empty where there was none.
+std::string exact_table(const std::vector<CellResult>& cells);
+std::string exact_json(const paper::ExactCounts& of);
+// A line for each cell and policy that a solver's failure, or the clock, brought to nothing.
+std::string failures(const std::vector<CellResult>& cells);
 
 }  // namespace qlm::suite

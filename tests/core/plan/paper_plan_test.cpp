@@ -82,6 +82,45 @@ TEST(PaperPlan, OnlyInstancesThatAreAvailableHaveVisits) {
   EXPECT_EQ(plan.instances[0].visits.size(), 1u);
 }
 
+// A solver that proves nothing but that it was asked, and by which policy.
+struct Asked {
+  std::size_t most = 0;  // variables of a program
+  ExactSolver exact;
+
+  explicit Asked(lp::Status answer) {
+    exact.solve = [this, answer](const lp::Program& program) -> Result<lp::Solution> {
+      most = std::max(most, program.variables.size());
+      return lp::Solution{.status = answer, .objective = 0, .values = {}};
+    };
+  }
+};
+
+TEST(PaperPlan, TheSolverIsAskedOfSmallProgramsAndTheSearchServesWhereItProvesNothing) {
+  const Snapshot small = snapshot(Policy::qlm_lp, {group(a, hurried, 20, 10s, 20s), group(b, patient, 30, 300s, 400s)}, {instance(0, a)});
+  for (const lp::Status answer : {lp::Status::infeasible, lp::Status::stopped}) {
+    Asked asked(answer);
+    const qlm::Plan plan = plan_fleet(small, {}, {}, &asked.exact);
+    EXPECT_EQ(plan.instances[0].visits.size(), plan_of(small).instances[0].visits.size());
+    EXPECT_EQ(asked.exact.counts.programs, 1);
+    EXPECT_EQ(asked.exact.counts.asked, 1);
+    EXPECT_EQ(asked.exact.counts.impossible, answer == lp::Status::infeasible ? 1 : 0);
+    EXPECT_EQ(asked.exact.counts.exact, 0);
+  }
+}
+
+TEST(PaperPlan, ALargeProgramAndTheStochasticOneAreNotTheSolvers) {
+  std::vector<GroupSummary> groups = {group(a, hurried, 512 * 14, 10s, 3'000s)};  // 14 groups: 196 places
+  Asked asked(lp::Status::infeasible);
+  plan_fleet(snapshot(Policy::qlm_lp_expire, groups, {instance(0, a)}), {}, {}, &asked.exact);
+  EXPECT_EQ(asked.exact.counts.programs, 1);
+  EXPECT_EQ(asked.exact.counts.asked, 0);
+  groups[0].requests = 512 * 13;
+  plan_fleet(snapshot(Policy::qlm_lp_expire, groups, {instance(0, a)}), {}, {}, &asked.exact);
+  EXPECT_EQ(asked.exact.counts.asked, 1);
+  plan_fleet(snapshot(Policy::qlm_sp, groups, {instance(0, a)}), {}, {}, &asked.exact);
+  EXPECT_EQ(asked.exact.counts.programs, 2);
+}
+
 TEST(PaperPlan, UnderTheStochasticProgramVarianceAloneChangesAPlan) {
   // A hundred of a leave b five seconds: enough, unless their lengths differ much.
   const std::vector<GroupSummary> groups = {group(a, patient, 100, 40s, 60s), group(b, hurried, 10, 20s, 21s)};

@@ -55,7 +55,7 @@ instances:
 pools:
   - {name: here, gpus: [0, 1], max_in_flight: 32, prior: {swap: nvme}, models: {mistral-7b: , tiny: {prior: {profile: a10-24/llama-2-7b, bring_in: 2s, put_away: 500ms}}}}
 policy: priority
-planning: {delta: 90%}
+planning: {delta: 90%, solver: {command: "cbc2 {lp} {solution}", timeout: 5s}}
 log: {level: warn, access: access.log}
 )";
 const Files typical_files{{"conf/search.keys", "# the team's\nsk-1\n\n  sk-2  \r\n"}, {"/etc/nightly.keys", "sk-3"}, {"conf/gpu2.key", "e-1\n"}};
@@ -114,7 +114,7 @@ TEST(Configuration, EveryKeyReachesItsValue) {
   EXPECT_EQ(c.pools[0], (Pool{"here", {"0", "1"}, {{"mistral-7b", "", {}, {}}, {"tiny", "a10-24/llama-2-7b", 2s, 500ms}}, SwapPreset::nvme, 32}));
   EXPECT_EQ(instance_name(c.pools[0], c.pools[0].gpus[1]), "here/1");
   EXPECT_EQ(c.policy, Policy::priority);
-  EXPECT_EQ(c.planning.delta, 0.9);
+  EXPECT_EQ(c.planning, (Planning{0.9, {"cbc2 {lp} {solution}", 5s}}));
   EXPECT_EQ(c.log, (Log{LogLevel::warn, "conf/access.log"}));
 }
 

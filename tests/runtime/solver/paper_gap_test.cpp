@@ -48,6 +48,28 @@ TEST(PaperGap, TheProgramsSolutionIsTheBestOfAllOrders) {
   }
 }
 
+TEST(PaperGap, WhatTheSearchLeavesIsCountedWhereItIsAskedFor) {
+  Options options;
+  options.compare = true;
+  const lp::Solve cbc = solver::solver(solver::cbc(nodes, patience));
+  ExactCounts counts;
+  double exact = 0, found = 0;
+  for (std::uint64_t seed = 5000; seed < 5005; ++seed) {
+    const Problem problem = random_problem(seed, {3, 2, 5});
+    const Plan plan = lp_plan(problem, options, cbc), search = lp_plan(problem, options);
+    counts += plan.counts;
+    if (plan.exact == 0 || search.edf > 0) continue;
+    exact += all_waits(problem, plan.queues, options.deviations);
+    found += all_waits(problem, plan.queues, options.deviations) + search.objective - plan.objective;
+  }
+  EXPECT_EQ(counts.programs, 5);
+  EXPECT_EQ(counts.asked, 5);
+  EXPECT_EQ(counts.exact + counts.impossible, 5);
+  EXPECT_GT(counts.exact, 0);
+  EXPECT_NEAR(counts.exact_waits, exact, 1e-3);
+  EXPECT_NEAR(counts.searched_waits, found, 1e-3);
+}
+
 TEST(PaperGap, TheSearchLeavesLittleToTheExactSolution) {
   Options exact_only;
   exact_only.exact_places = 1000;

@@ -403,5 +403,30 @@ TEST(SuiteReport, WhatIsInTheWayIsHeldAgainstTheSameWithoutItAndCellsThatMissThe
   EXPECT_EQ(json.find("undisturbed", json.find("undisturbed") + 1), std::string::npos) << "only where something is";
 }
 
+TEST(SuiteReport, ACellWhoseSolverFailedHasNoFiguresAndSaysSo) {
+  Case turns = suite("smoke")->cases.back();
+  turns.solve = [](const lp::Program&) -> Result<lp::Solution> { return fail("killed after 60 ms"); };
+  const auto arrivals = to_arrivals(turns, turns.arrivals(30, 60s, 1)).value();
+  CellResult cell{.name = turns.name, .undisturbed = {}, .load = 1, .seed = 1, .capacity = 30, .values = {}, .limits = {}, .policies = {}};
+  for (const Policy policy : {Policy::edf, Policy::qlm_lp}) {
+    cell.policies.emplace_back(policy, figures(turns, fleet::simulate(fleet_spec(turns, policy), arrivals)));
+  }
+  EXPECT_EQ(cell.policies[0].second.failed, "");
+  EXPECT_EQ(cell.policies[1].second.failed, "killed after 60 ms");
+  EXPECT_EQ(failures({cell}), "failed: " + turns.name + ", load 1, seed 1, qlm-lp: killed after 60 ms\n");
+  EXPECT_NE(to_json("t", {cell}).find(R"("qlm-lp":{"failed":"killed after 60 ms"})"), std::string::npos);
+  EXPECT_NE(to_table({cell}).find("qlm-lp              failed\n"), std::string::npos) << to_table({cell});
+}
+
+TEST(SuiteReport, WhatTheSolverDidAndTheSearchLeavesStandBesideTheResults) {
+  CellResult cell{.name = "c", .undisturbed = {}, .load = 1.2, .seed = 101, .capacity = 30, .values = {}, .limits = {}, .policies = {}};
+  EXPECT_EQ(exact_table({cell}), "");
+  Figures f;
+  f.exact = {.programs = 200, .asked = 100, .exact = 40, .impossible = 50, .missed = 1, .exact_waits = 1000, .searched_waits = 1005};
+  cell.policies.emplace_back(Policy::qlm_lp, f);
+  for (const char* word : {"200", "100  50.0%", "40  20.0%", "50  25.0%", "0.500 %"}) EXPECT_NE(exact_table({cell}).find(word), std::string::npos) << word;
+  EXPECT_NE(to_json("t", {cell}).find(R"("exact":{"programs":200,"asked":100,"exact":40,"impossible":50,"missed":1,"gap":0.005000})"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace qlm::suite
