@@ -232,6 +232,21 @@ pools:
         self.assertEqual(list(policies["qlm-lp"]), ["failed"])
         self.assertEqual(policies["edf"]["offered"], 1800)
 
+    def test_engines_keep_the_prefixes_of_a_trace_where_they_are_said_to(self):
+        trace = os.path.join(self.folder.name, "t.csv")
+        made = subprocess.run([QLM, "workload", "--recipe", "sessions", "--models", "mistral-7b", "--rate", "5", "--duration", "5m", "--seed", "1", "-o", trace],
+                              capture_output=True, text=True, check=False)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        pool = self.POOL.replace("      vicuna: {prior: {profile: a100-80/vicuna-13b}}\n", "").replace("bulk", "batch-1").replace("chat", "interactive")
+        pool = pool.replace("default_class", "  batch-2: {e2e: 1h}\ndefault_class")
+
+        def cached(cache):
+            ran = sim("--trace", trace, "--config", self.file("q.yaml", pool.replace("gpus: [0]\n", "gpus: [0]\n" + cache)), "--policy", "qlm", "--json", "-")
+            self.assertEqual(ran.returncode, 0, ran.stderr)
+            return json.loads(ran.stdout)["cells"][0]["policies"]["qlm"]["cached_share"]
+        self.assertEqual(cached(""), 0)
+        self.assertGreater(cached("    prefix_cache: true\n"), 0.2)
+
     def overloaded(self, streams, classes, tenants=""):
         trace = os.path.join(self.folder.name, "t.csv")
         made = subprocess.run([QLM, "workload", "--recipe", "mix", "--duration", "10m", "--seed", "1", "-o", trace,

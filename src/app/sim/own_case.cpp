@@ -73,6 +73,7 @@ Result<fleet::InstanceSpec> instance_of(const config::Instance& from, const conf
   to.step = profile->step;
   to.limits = limits_of(*profile);
   limit(to.limits, from.max_in_flight);
+  to.limits.prefix_cache = from.prefix_cache;
   if (from.max_in_flight) to.max_in_flight = static_cast<int>(to.limits.max_num_seqs);
   return to;
 }
@@ -96,6 +97,7 @@ Result<fleet::HeldModelSpec> held_of(const config::PoolModel& from, const config
   if (!profile) return std::unexpected(profile.error());
   fleet::HeldModelSpec to{{}, profile->step, limits_of(*profile)};
   limit(to.limits, pool.max_in_flight);
+  to.limits.prefix_cache = pool.prefix_cache;
   if (!pool.swap && !from.bring_in && pool.models.size() > 1) {
     return fail(fmt::format("pool {} does not say how long its models take to come and go: give it `prior: {{swap: warm}}` (or nvme, or cold2024), "
                             "or {} its own `prior: {{bring_in: 1s, put_away: 700ms}}`", pool.name, from.name));
@@ -126,6 +128,7 @@ Result<std::vector<fleet::InstanceSpec>> instances_of(const config::Pool& pool, 
     fleet::InstanceSpec& to = instances.emplace_back();
     to.name = config::instance_name(pool, gpu);
     to.holds = held;
+    to.limits.prefix_cache = pool.prefix_cache;
     std::ranges::rotate(held, held.begin() + 1);
     if (pool.max_in_flight) to.max_in_flight = static_cast<int>(*pool.max_in_flight);
   }

@@ -138,6 +138,7 @@ struct Instance {
   std::string api_key_file;
   std::string api_key;              // what api_key_file held, never printed
   std::vector<std::string> models;  // names of `models`; empty: all that the engine says it serves
+  bool prefix_cache = false;        // in a simulation; a live engine's answers tell
 
   bool operator==(const Instance&) const = default;
 };
@@ -157,6 +158,7 @@ struct Pool {
   std::vector<PoolModel> models;
   std::optional<SwapPreset> swap;  // the prior of what its models take to come and go
   std::optional<std::int64_t> max_in_flight;  // of each instance
+  bool prefix_cache = false;                  // the same, in a simulation
 
   bool operator==(const Pool&) const = default;
 };

@@ -182,6 +182,7 @@ class Finisher {
     for (std::size_t i = 0; i < c_.pools.size(); ++i) {
       const Pool& each = c_.pools[i];
       const std::string at = fmt::format("pools[{}]", i);
+      if (each.models.empty() && report_.has(at + ".models")) report_.problem(at + ".models", "is empty, expected the models that take turns");
       if (each.name.empty()) continue;  // already reported
       if (const auto [first, is_new] = by_name.emplace(each.name, i); !is_new) {
         report_.problem(at + ".name", fmt::format("the name '{}' is that of pools[{}] too", each.name, first->second));
@@ -190,7 +191,6 @@ class Finisher {
         const auto same = std::ranges::find(c_.instances, instance_name(each, gpu), &Instance::name);
         if (same != c_.instances.end()) report_.problem(at + ".name", fmt::format("its '{}' is the name of an instance too", same->name));
       }
-      if (each.models.empty() && report_.has(at + ".models")) report_.problem(at + ".models", "is empty, expected the models that take turns");
       for (const PoolModel& model : each.models) {
         if (model.put_away && !model.bring_in && !each.swap) {
           report_.problem(fmt::format("{}.models.{}.prior.put_away", at, model.name), "needs bring_in beside it, or the pool's prior.swap");

@@ -171,6 +171,7 @@ const Key instance_keys[] = {
     {"api_key_file", Kind::path, "", "the key that QLM shows the engine; relative to the configuration's folder",
      into<&Instance::api_key_file>},
     {"models", Kind::names, "", "what it may be asked for, of what it serves; otherwise all", into<&Instance::models>},
+    {"prefix_cache", Kind::flag, "false", "in `qlm sim`: it keeps prefixes that a trace names; of a live engine its answers tell", into<&Instance::prefix_cache>},
 };
 const Section instance_section{"An instance", instance_keys};
 
@@ -201,6 +202,7 @@ const Key pool_keys[] = {
     required({"gpus", Kind::names, "", "each is an instance that serves one of the models at a time; `qlm sim` only, so far", into<&Pool::gpus>}),
     required(nested("models", Kind::named, "the models that take turns", appended<&Pool::models>, pool_model_section)),
     ranged({"max_in_flight", Kind::count, "", "requests at once on each; otherwise found out", into<&Pool::max_in_flight>}, 1, 100'000),
+    {"prefix_cache", Kind::flag, "false", "in `qlm sim`: each keeps prefixes that a trace names", into<&Pool::prefix_cache>},
     nested("prior", Kind::section, "", same, pool_prior_section),
     {"host_memory", Kind::later, "", "models kept warm"},
     {"agent", Kind::later, "", "GPUs of another host"},

@@ -51,9 +51,9 @@ models:
   vicuna-13b: {prior: {profile: a100-80/vicuna-13b}}
 instances:
   - {name: a, url: "http://gpu1:8000/v1"}
-  - {url: "http://[fe80::1]:8001/gpu/", engine: llamacpp, max_in_flight: 64, api_key_file: gpu2.key, models: [mistral-7b]}
+  - {url: "http://[fe80::1]:8001/gpu/", engine: llamacpp, max_in_flight: 64, api_key_file: gpu2.key, models: [mistral-7b], prefix_cache: true}
 pools:
-  - {name: here, gpus: [0, 1], max_in_flight: 32, prior: {swap: nvme}, models: {mistral-7b: , tiny: {prior: {profile: a10-24/llama-2-7b, bring_in: 2s, put_away: 500ms}}}}
+  - {name: here, gpus: [0, 1], max_in_flight: 32, prefix_cache: true, prior: {swap: nvme}, models: {mistral-7b: , tiny: {prior: {profile: a10-24/llama-2-7b, bring_in: 2s, put_away: 500ms}}}}
 policy: priority
 planning: {delta: 90%, solver: {command: "cbc2 {lp} {solution}", timeout: 5s}}
 log: {level: warn, access: access.log}
@@ -107,11 +107,11 @@ TEST(Configuration, EveryKeyReachesItsValue) {
   EXPECT_EQ(c.models[0], (Model{"mistral-7b", "mistralai/Mistral-7B-v0.1", Tokens{4000}, {TokenRate{Tokens{2900}, 1s}, ""}}));
   EXPECT_EQ(c.models[1], (Model{"vicuna-13b", "vicuna-13b", {}, {{}, "a100-80/vicuna-13b"}}));
   ASSERT_EQ(c.instances.size(), 2U);
-  EXPECT_EQ(c.instances[0], (Instance{"a", {"gpu1", 8000, ""}, Engine::detect, {}, "", "", {}}));
+  EXPECT_EQ(c.instances[0], (Instance{"a", {"gpu1", 8000, ""}, Engine::detect, {}, "", "", {}, false}));
   EXPECT_EQ(c.instances[1], (Instance{"[fe80::1]:8001/gpu", {"fe80::1", 8001, "/gpu"}, Engine::llamacpp, 64, "conf/gpu2.key",
-                                      "e-1", {"mistral-7b"}}));
+                                      "e-1", {"mistral-7b"}, true}));
   ASSERT_EQ(c.pools.size(), 1U);
-  EXPECT_EQ(c.pools[0], (Pool{"here", {"0", "1"}, {{"mistral-7b", "", {}, {}}, {"tiny", "a10-24/llama-2-7b", 2s, 500ms}}, SwapPreset::nvme, 32}));
+  EXPECT_EQ(c.pools[0], (Pool{"here", {"0", "1"}, {{"mistral-7b", "", {}, {}}, {"tiny", "a10-24/llama-2-7b", 2s, 500ms}}, SwapPreset::nvme, 32, true}));
   EXPECT_EQ(instance_name(c.pools[0], c.pools[0].gpus[1]), "here/1");
   EXPECT_EQ(c.policy, Policy::priority);
   EXPECT_EQ(c.planning, (Planning{0.9, {"cbc2 {lp} {solution}", 5s}}));
