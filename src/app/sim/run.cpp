@@ -441,9 +441,8 @@ int execute(const Arguments& a) {
       if (const auto fits = suite::with_values(c, each); !fits) return complain("--values: " + fits.error().message);
     }
   }
-  const std::string failed_cells = suite::failures(cells);
-  fmt::print(stderr, "{}", failed_cells);
-  return all && failed_cells.empty() ? 0 : failed;
+  RequestsFile requests(a.requests);
+  return report(a.suite, run_suite(*s, threads, a.first_seed, solve, pictures, requests), pictures, a, requests);
 }
 
 }  // namespace

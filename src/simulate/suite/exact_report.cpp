@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/domain/names.hpp"
+#include "simulate/suite/points.hpp"
 #include "simulate/suite/suite_report.hpp"
 
 namespace qlm::suite {
@@ -22,7 +23,7 @@ std::string exact_table(const std::vector<CellResult>& cells) {
       const auto of_all = [&](std::int64_t part) {
         return fmt::format("{} {:>5.1f}%", part, 100.0 * static_cast<double>(part) / static_cast<double>(f.exact.programs));
       };
-      out += fmt::format("{:<{}} {:>5.3g} {:>5}  {:<13} {:>8} {:>14} {:>14} {:>14} {:>7} {:>9}\n", cell.name, wide, cell.load, cell.seed, name(policy), f.exact.programs,
+      out += fmt::format("{:<{}} {:>5} {:>5}  {:<13} {:>8} {:>14} {:>14} {:>14} {:>7} {:>9}\n", cell.name, wide, load_of(cell), cell.seed, name(policy), f.exact.programs,
                          of_all(f.exact.asked), of_all(f.exact.exact), of_all(f.exact.impossible), f.exact.missed,
                          f.exact.exact > f.exact.missed ? fmt::format("{:.3f} %", 100 * f.exact.gap()) : "-");
     }
@@ -38,7 +39,7 @@ std::string failures(const std::vector<CellResult>& cells) {
   std::string out;
   for (const CellResult& cell : cells) {
     for (const auto& [policy, f] : cell.policies) {
-      if (!f.failed.empty()) out += fmt::format("failed: {}, load {:.3g}, seed {}, {}: {}\n", cell.name, cell.load, cell.seed, name(policy), f.failed);
+      if (!f.failed.empty()) out += fmt::format("failed: {}, load {}, seed {}, {}: {}\n", cell.name, load_of(cell), cell.seed, name(policy), f.failed);
     }
   }
   return out;

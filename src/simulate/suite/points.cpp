@@ -41,7 +41,11 @@ std::vector<Point> points(const std::vector<CellResult>& cells) {
   return found;
 }
 
-std::string load_of(const Point& point) { return point.load ? fmt::format("{:.3g}", *point.load) : "-"; }
+namespace {
+std::string shown_load(const std::optional<double>& load) { return load ? fmt::format("{:.3g}", *load) : "-"; }
+}  // namespace
+std::string load_of(const Point& point) { return shown_load(point.load); }
+std::string load_of(const CellResult& cell) { return shown_load(cell.load); }
 
 Estimate over_seeds(const Point& point, std::size_t policy, const Figure& figure) {
   return over(point, [&](const CellResult& cell) { return figure(cell.policies[policy].second); });

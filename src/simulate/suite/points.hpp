@@ -23,6 +23,7 @@ struct Point {
 };
 std::vector<Point> points(const std::vector<CellResult>& cells);
 std::string load_of(const Point& point);
+std::string load_of(const CellResult& cell);
 
 using Figure = std::function<double(const Figures&)>;
 Estimate over_seeds(const Point& point, std::size_t policy, const Figure& figure);
