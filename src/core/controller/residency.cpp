@@ -15,7 +15,6 @@ constexpr Duration plan_interval = 2s;
 constexpr Duration plan_stale = 10s;       // a plan so old is not followed any more
 constexpr Duration answer_patience = 30s;  // for a plan
 constexpr Duration after_failure = 10s;    // before a swap that failed is tried again
-constexpr double evicted_share = 0.05;     // of the slots: the rest of a drain that is evicted instead
 constexpr int cells_a_group = 48;
 constexpr double learning = 0.25;          // of the newest drain or swap
 constexpr double typical_drain = 2.5;      // residences, before one was seen
@@ -166,7 +165,7 @@ void Controller::State::swap_when_empty(InstanceRecord& i) {
     // Where the order alone decides, who was evicted is first again, and would bring the model straight back. And who is
     // evicted makes room for more than they are, or a few of each model would be evicted in turns and none be done.
     const bool more_wait = model(*residency.next).queue.count() > running;
-    if (traits(configuration->policy).evicts_rest && more_wait && running <= evicted_share * i.governor.limit()) evict_rest(i);
+    if (more_wait && running <= traits(configuration->policy).evicts_rest * i.governor.limit()) evict_rest(i);
     return;
   }
   residency.asked = true;

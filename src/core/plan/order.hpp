@@ -18,7 +18,7 @@ struct PolicyTraits {
   bool plans = false;           // which model is served where (core/plan/fleet_plan.hpp); else by rule
   bool paper_plans = false;     // by the paper's program (core/plan/paper_plan.hpp)
   bool swaps_for_on_time = false;  // a model is brought in for those who can be on time (plan/swap_rule.hpp); else for who is first
-  bool evicts_rest = false;     // of a drain, its last few
+  double evicts_rest = 0;       // of a drain, the last: a share of the slots
   bool keeps_prefixes = false;  // of those as urgent, one whose prefix an instance has cached goes before
   bool groups_by_size = false;  // request groups are cut by prompt size too, so that a group's requests are alike
 };

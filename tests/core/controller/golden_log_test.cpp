@@ -33,10 +33,10 @@ std::string log_of(const World& w, Instant from) {
 TEST(GoldenLog, TwoModelsByTurns) {
   World w(configuration(Policy::greedy));
   const Instant from = w.now;
-  InstanceDescription d{.slots = 40, .max_in_flight = 40};
+  InstanceDescription d{.slots = 20, .max_in_flight = 20};
   d.models = {ModelId{0}};
   for (const std::uint32_t m : {0u, 1u}) {
-    d.holds.push_back({.model = ModelId{m}, .speed = StepTimeModel{.base_ms = 10}, .slots = 40, .bring_in = 1s, .put_away = 1s});
+    d.holds.push_back({.model = ModelId{m}, .speed = StepTimeModel{.base_ms = 10}, .slots = 20, .bring_in = 1s, .put_away = 1s});
   }
   const InstanceId id = w.join(d);
 
@@ -46,7 +46,7 @@ TEST(GoldenLog, TwoModelsByTurns) {
   std::vector<RequestId> of_b;  // nobody of a waits: a is left for b
   for (int k = 0; k < 3; ++k) of_b.push_back(w.arrive({.model = 1, .service_class = 2}));
   w.advance(1s);
-  w.complete(of_a[0]);  // two are left, a twentieth of the slots, and three wait: evicted
+  w.complete(of_a[0]);  // two are left, a tenth of the slots, and three wait: evicted
   for (const std::size_t k : {1u, 2u}) {
     w.end(of_a[k], event::AttemptEnd::aborted, 12);
     w.release(of_a[k]);

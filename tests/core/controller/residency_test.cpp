@@ -138,7 +138,7 @@ TEST(Residency, AModelThatCanBeBroughtInIsNotWithoutAnInstance) {
 
 TEST(Residency, TheLastOfADrainAreEvictedAndGoOnWhereTheyStopped) {
   World w(configuration(Policy::greedy));
-  const InstanceId id = w.join(holder(40));
+  const InstanceId id = w.join(holder(20));
   std::vector<RequestId> running;
   for (int k = 0; k < 6; ++k) running.push_back(w.arrive({.model = 0, .prompt = 100}));
   for (const RequestId r : running) w.first_token(r);
@@ -146,7 +146,7 @@ TEST(Residency, TheLastOfADrainAreEvictedAndGoOnWhereTheyStopped) {
   w.advance(1s);
   for (int k = 0; k < 3; ++k) w.complete(running[static_cast<std::size_t>(k)]);
   EXPECT_TRUE(w.all<action::Abort>().empty());
-  w.complete(running[3]);  // a twentieth of the slots is left
+  w.complete(running[3]);  // a tenth of the slots is left
   ASSERT_EQ(w.all<action::Abort>().size(), 2u);
   EXPECT_EQ(w.all<action::Abort>()[0].why, action::AbortWhy::evicted);
   for (const std::size_t k : {4u, 5u}) {
@@ -233,10 +233,10 @@ TEST(Residency, WhereOthersRunASlotThatIsNeverGivenBackIsNotHurried) {
   EXPECT_TRUE(w.all<action::Probe>().empty());
 }
 
-// Its slot is not among those of the last twentieth that keep all others waiting.
+// Its slot is not among those of the last tenth that keep all others waiting.
 TEST(Residency, WhoseSlotWasNotGivenBackDoesNotPutOffTheEvictionOfTheRest) {
   World w(configuration(Policy::greedy));
-  w.join(holder(40));
+  w.join(holder(20));
   std::vector<RequestId> here;
   for (int k = 0; k < 6; ++k) here.push_back(w.arrive({.model = 0}));
   for (int k = 0; k < 10; ++k) w.arrive({.model = 1});
