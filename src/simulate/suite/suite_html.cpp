@@ -86,6 +86,17 @@ std::string drawn(const Drawn& of) {
   return out + waits_drawn(of) + "</div>\n";
 }
 
+// A table's lines stay lines: html_escaped makes blanks of what is no text.
+std::string escaped_lines(std::string_view text) {
+  std::string out;
+  for (std::size_t from = 0; from < text.size();) {
+    const std::size_t end = std::min(text.find('\n', from), text.size());
+    out += report::html_escaped(text.substr(from, end - from)) + '\n';
+    from = end + 1;
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string to_html(const std::string& suite_name, const std::vector<CellResult>& cells) {
@@ -93,7 +104,7 @@ std::string to_html(const std::string& suite_name, const std::vector<CellResult>
   for (const Drawn& each : cases(cells)) body += drawn(each);
   const std::string losses = losses_table(cells);
   for (const std::string& table : {to_table(cells), waits_table(cells), losses}) {
-    if (!table.empty()) body += fmt::format("<div class=\"wide\"><pre>{}</pre></div>\n", report::html_escaped(table));
+    if (!table.empty()) body += fmt::format("<div class=\"wide\"><pre>{}</pre></div>\n", escaped_lines(table));
   }
   return report::html_page("QLM simulated: " + suite_name,
                            "Share of all offered requests on time, by load (offered rate over measured capacity), mean over seeds. Dashed in ink: the bound that no "

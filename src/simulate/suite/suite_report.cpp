@@ -266,7 +266,7 @@ std::string to_table(const std::vector<CellResult>& cells) {
                          shown(over_seeds(point, p, [](const Figures& f) { return f.all.share(); })), shown(by_value),
                          against ? shown(difference(point, p, *place, [](const Figures& f) { return f.value_attainment; })) : "",
                          shown(over_seeds(point, p, [](const Figures& f) { return f.worst_class(); })), by_class,
-                         fmt::format("{:.1f}", 100 * mean([](const Figures& f) { return f.steady.share(); })),
+                         policies[p].second.steady.offered == 0 ? "-" : fmt::format("{:.1f}", 100 * mean([](const Figures& f) { return f.steady.share(); })),
                          number(mean([](const Figures& f) { return f.throughput_tokens_per_s; })), number(mean([](const Figures& f) { return f.useful_tokens_per_s; })),
                          percent(mean([](const Figures& f) { return f.busy_share; })), number(mean([](const Figures& f) { return f.swaps; })),
                          percent(mean([](const Figures& f) { return f.swapping_share; })), percent(mean([](const Figures& f) { return f.draining_share; })),

@@ -364,6 +364,7 @@ TEST(SuiteReport, ThePageDrawsEveryCaseWithItsLimitsAndHoldsTheTables) {
   };
   told_waits(cells[1].policies[1].second);
   const std::string page = to_html("s", cells);
+  EXPECT_NE(page.find("\n\ncase "), std::string::npos) << "the table below has its lines";
   const auto count = [&](std::string_view what) {
     int found = 0;
     for (std::size_t at = page.find(what); at != std::string::npos; at = page.find(what, at + 1)) ++found;
