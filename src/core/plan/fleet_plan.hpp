@@ -1,6 +1,7 @@
 // From the controller's snapshot to the plan that it carries out: which model each instance serves, and until when. Under
 // the paper's policies that is paper_plan.hpp's; under `qlm` queue_plan.hpp's where nearly all who wait can be on time
-// and nobody who will come is lost by it, else visits.hpp's. Run beside the controller by whoever feeds it: the gateway on another thread, the simulator in place.
+// and nobody who will come is lost by it, else visits.hpp's. A plain function of its arguments: whoever feeds the
+// controller may call it on any thread.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,7 @@ struct PlanningBudget {
   // some 20 us, and no more than 2,000 are tried.
   std::int64_t rollouts = 50;
   std::uint64_t seed = 1;
-  std::int64_t positions = 200'000;  // the same of the global plan's search: some 10 ms
+  std::int64_t positions = 200'000;  // the same of the global plan's search: some 10 ms; at most twice (queue_plan.hpp)
   std::int64_t orders = 20'000;      // and of the paper's (paper_lp.hpp)
 };
 

@@ -168,7 +168,7 @@ class Reader {
         all.push_back(text);
       }
     }
-    if (node.items.empty()) report_.problem(at, "found an empty list, expected names; leave the key out for all");
+    if (node.items.empty()) report_.problem(at, fmt::format("found an empty list, expected names{}", key.required ? "" : "; leave the key out for all"));
     key.store(owner, all);
   }
 

@@ -124,6 +124,8 @@ INSTANTIATE_TEST_SUITE_P(
              "qlm.yaml:1:10: classes: found 'papers', expected a map from names to settings, or paper\n"},
         Case{"EmptyListOfNames", "instances: [{url: 'http://a:1', models: []}]\n",
              "qlm.yaml:1:41: instances[0].models: found an empty list, expected names; leave the key out for all\n"},
+        Case{"EmptyListOfWhatMustBeThere", "pools: [{name: a, gpus: [], models: {m: }}]\n",
+             "qlm.yaml:1:25: pools[0].gpus: found an empty list, expected names\n"},
         Case{"NameTwice", "tenants: {anonymous: {allow: [standard, standard]}}\n" + engine,
              "qlm.yaml:1:41: tenants.anonymous.allow[1]: 'standard' a second time\n"},
         Case{"LongValue", "policy: " + std::string(100, 'x') + "\n" + engine,

@@ -280,8 +280,11 @@ TEST(SuiteReport, TheGapToTheBoundIsSplitIntoWhatNobodySeesWhatSwapsTakeAndTheRe
   cell.limits.steady_bound = Limit{0.97, 0.98};
   EXPECT_TRUE(told("gap of qlm to the bound, of steady arrivals, 17.0: information 7.0, set-ups 9.0, drains and the rest 1.0"));
   EXPECT_TRUE(told("gap of qlm to the bound by value, of steady arrivals, 13.0: information 3.0, set-ups 9.5, drains and the rest 0.5"));
+  EXPECT_TRUE(told(" 80.0 ")) << "of the steady ones";
   cell.policies.front().second.steady = {};
   EXPECT_TRUE(told("no arrival is steady in so short a run"));
+  EXPECT_FALSE(told("nan"));
+  EXPECT_TRUE(told(" - ")) << "in the row's place for them";
 }
 
 TEST(SuiteReport, EveryCellHasABoundAndACeilingAndSaysOfWhichArrivals) {
