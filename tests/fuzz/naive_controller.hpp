@@ -100,6 +100,7 @@ class NaiveController {
   void on(const event::PlanFailed&, Script&) {}
   void on(const event::ConfigurationChanged& e, Script& script);
   void on(const event::DrainRequested&, Script&) { draining_ = true; }
+  void on(const event::ResumeFell&, Script&) {}  // nobody is evicted here
   void on(const event::Tick&, Script&) {}
 
   // -- into the queue and out of it

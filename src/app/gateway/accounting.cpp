@@ -62,6 +62,9 @@ std::string Accounting::metrics_text(const Controller& controller, const Registr
     if (view.stats_at) instance.stats_age = now - *view.stats_at;
     state.instances.push_back(std::move(instance));
   }
+  const Totals totals = controller.totals();
+  state.evictions = totals.evictions;
+  state.wasted = totals.wasted;
   if (access_log_) state.access_lines_lost = access_log_->lost();
   return metrics_.expose(state);
 }

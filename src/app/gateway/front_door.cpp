@@ -9,6 +9,7 @@
 #include "app/gateway/slo_resolution.hpp"
 #include "protocol/openai/deny_list.hpp"
 #include "protocol/openai/request.hpp"
+#include "protocol/openai/resume.hpp"
 #include "protocol/openai/slo.hpp"
 
 namespace qlm::gateway {
@@ -174,6 +175,7 @@ void FrontDoor::accept(const Shared& exchange, const TenantFacts& tenant) {
   description.client_timeout = resolved->patience;
   description.streaming = facts->stream;
   description.waits_gladly = stated->waits_gladly;
+  description.resume = openai::resume_level(*facts);
 
   observe::RequestRecord record = record_of(*exchange);
   record.id = names_.of(description.id);

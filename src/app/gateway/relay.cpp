@@ -166,6 +166,7 @@ void Relay::read_whole(std::string_view bytes) {
   if (begun_) return sink_.reply_bytes(bytes);
   if (held_.size() <= (framed_ ? whole_limit : unframed_limit)) return;
   if (!framed_) return give_up_unframed();
+  host_.feed(event::ResumeFell{key_, ResumeLevel::none});
   token_seen();
   begin();
 }
@@ -327,9 +328,11 @@ void Relay::release_slot() {
 
 void Relay::abort(action::AbortWhy why) {
   if (over_) return;
+  const bool evicted = why == action::AbortWhy::evicted;
+  if (evicted && begun_) return;  // too late: the client has some of it, and the controller was told
   call_.reset();
   aborted_ = why;
-  if (why != action::AbortWhy::cancelled) return answered(false, why == action::AbortWhy::stalled ? "stalled" : "the instance is down");
+  if (why != action::AbortWhy::cancelled && !evicted) return answered(false, why == action::AbortWhy::stalled ? "stalled" : "the instance is down");
   over_ = true;
   whole_watch_.cancel();
   event::Ended ended;
@@ -338,6 +341,7 @@ void Relay::abort(action::AbortWhy why) {
   ended.generated = Tokens{judge_.content_events()};
   host_.feed(ended);
   release_slot();
+  if (evicted) sink_.reply_evicted();
 }
 
 void Relay::pause_reading() {

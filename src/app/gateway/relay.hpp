@@ -36,7 +36,9 @@ struct ReplySink {
   virtual void reply_bytes(std::string_view bytes) = 0;
   // Or an answer in one piece.
   virtual void reply_whole(int status, const http::Fields& fields, std::string body) = 0;
-  virtual void reply_ended(const RelayEnd& end) = 0;  // last, once; not after abort(cancelled)
+  // Last, and one of them: over, or to be gone on with by another attempt. Neither after abort(cancelled).
+  virtual void reply_ended(const RelayEnd& end) = 0;
+  virtual void reply_evicted() = 0;
 };
 
 class Relay final : net::ClientHandler {
@@ -45,6 +47,7 @@ class Relay final : net::ClientHandler {
         openai::Endpoint endpoint, UpstreamRequest request, ReplySink& sink);
   ~Relay() override;
 
+  // One that is evicted too late, when its client has some of it, runs on.
   void abort(action::AbortWhy why);
   void pause_reading();
   void resume_reading();

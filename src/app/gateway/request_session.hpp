@@ -64,6 +64,7 @@ class RequestSession final : public std::enable_shared_from_this<RequestSession>
   void reply_bytes(std::string_view bytes) override;
   void reply_whole(int status, const http::Fields& fields, std::string body) override;
   void reply_ended(const RelayEnd& end) override;
+  void reply_evicted() override { ++record_.evictions; }
 
   void add_estimate(http::Fields& fields) const;
   http::Fields own_fields() const;

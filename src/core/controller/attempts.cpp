@@ -52,6 +52,42 @@ void Controller::State::on(const event::Sent& e) {
   if (!e.streamed) hold_memory(*entry, soon_generated(ledger[*entry].model, Tokens{0}, ledger[*entry].longest) * 2);
 }
 
+// How well it goes on where that instance runs it and somebody takes its place. Where nobody ever will, the engine is not
+// asked for more than text.
+ResumeLevel Controller::State::resume_level(const RequestRecord& r, const InstanceRecord& i) const {
+  const ResumeLevel level = std::min(r.request.resume, i.description.resume);
+  if (level <= ResumeLevel::restart || r.kept.count > 0 || planned(r.request.model)) return level;
+  const std::vector<ServiceClass>& classes = configuration->classes;
+  const double value = classes[r.request.service_class.index()].value;
+  const bool outranked = std::ranges::any_of(classes, [&](const ServiceClass& c) { return c.value > value; });
+  return outranked ? level : ResumeLevel::restart;
+}
+
+bool Controller::State::can_evict(const RequestRecord& r, const LedgerEntry& entry) const {
+  if (entry.resume >= ResumeLevel::text) return true;
+  const bool given = r.request.streaming && (r.state == RequestState::streaming || r.kept.count > 0);
+  return entry.resume == ResumeLevel::restart && !given;
+}
+
+// The eviction came too late: who relays it had begun, and lets it run.
+void Controller::State::run_on_if_begun(Index index, Ledger::Index entry) {
+  RequestRecord& r = requests[index];
+  if (r.aborting != action::AbortWhy::evicted || ledger[entry].ended || can_evict(r, ledger[entry])) return;
+  r.aborting.reset();
+  ledger.set_state(entry, LedgerEntry::State::running);
+  if (r.cancelled) ask_abort(index, action::AbortWhy::cancelled);
+}
+
+void Controller::State::on(const event::ResumeFell& e) {
+  const auto entry = ledger.find(e.key);
+  if (!entry || ledger[*entry].ended) return;
+  ledger[*entry].resume = std::min(ledger[*entry].resume, e.to);
+  const auto index = find(e.key.request);
+  if (!index || requests[*index].attempt != e.key.attempt) return;
+  requests[*index].request.resume = std::min(requests[*index].request.resume, e.to);
+  run_on_if_begun(*index, *entry);
+}
+
 void Controller::State::on(const event::FirstToken& e) {
   const auto found = ledger.find(e.key);
   if (!found) return;
@@ -77,6 +113,7 @@ void Controller::State::on(const event::FirstToken& e) {
   if (r.attempt != e.key.attempt || r.state != RequestState::dispatched) return;
   r.state = RequestState::streaming;
   if (r.first_token == never) r.first_token = now;
+  run_on_if_begun(*index, *found);
   record({.decision = Decision::first_token, .request = r.request.id, .instance = entry.instance, .attempt = r.attempt});
   if (!i) return;
   taken(*i, e.key.attempt);
@@ -202,9 +239,11 @@ void Controller::State::on(const event::Ended& e) {
   const auto entry = ledger.find(e.key);
   const Tokens expected_cached = entry ? ledger[*entry].cached : Tokens{0};
   std::optional<InstanceId> where;
+  ResumeLevel resume = ResumeLevel::none;
   if (entry) {
     LedgerEntry& open = ledger[*entry];
     where = open.instance;
+    resume = open.resume;
     if (open.ended) return;
     const bool whole = e.end == event::AttemptEnd::complete && (e.prompt.count > 0 || e.generated.count > 0);
     attempt_over(open, e.generated, whole);
@@ -237,6 +276,7 @@ void Controller::State::on(const event::Ended& e) {
   InstanceRecord* i = r.instance ? instance(*r.instance) : nullptr;
   if (i) prefix_done(r, *i, e, expected_cached);
   const bool is_evicted = e.end == event::AttemptEnd::aborted && r.aborting == action::AbortWhy::evicted && !r.cancelled;
+  if (r.reads_again) totals.wasted += std::max(Tokens{0}, e.prompt - e.cached.value_or(Tokens{0}));
   if (!is_evicted) settle_tokens(r, e);  // it goes on: what it uses is known when it is whole
 
   using End = event::AttemptEnd;
@@ -272,7 +312,7 @@ void Controller::State::on(const event::Ended& e) {
       return;
     case End::aborted:
       if (is_evicted) {
-        evicted(*index, e.generated);
+        evicted(*index, resume, e.generated);
         return;
       }
       if (r.state == RequestState::streaming) {
@@ -309,23 +349,30 @@ void Controller::State::instance_refused(InstanceRecord& i, const RequestRecord&
   wake(i, until);
 }
 
-// What was generated is kept; the rest of it has its own deadline, and waits like any other.
-void Controller::State::evicted(Index index, Tokens generated) {
+// What was generated is kept; the rest of it has its own deadline, and waits like any other. Or it begins again, from its
+// place in the order, and what was generated is lost.
+void Controller::State::evicted(Index index, ResumeLevel level, Tokens generated) {
   RequestRecord& r = requests[index];
   leave_flight(index);
   ++totals.evictions;
   record({.decision = Decision::evicted, .request = r.request.id, .instance = r.instance, .attempt = r.attempt, .count = generated.count});
-  if (r.first_token == never && generated.count == 0) {
-    enqueue(index);
-  } else {
-    if (r.first_token == never) r.first_token = now;  // it was not told
+  r.reads_again = r.reads_again || r.state == RequestState::streaming || generated.count > 0;
+  const bool keeps = level >= ResumeLevel::text;
+  if (!keeps) {
+    totals.wasted += generated + r.kept;
+    generated = Tokens{0} - r.kept;
+    r.first_token = never;
+  } else if (generated.count > 0 && r.first_token == never) {
+    r.first_token = now;  // it was not told
+  }
+  if (generated.count != 0 || r.first_token != never) {
     r.kept += generated;
     r.request.prompt += generated;
     if (r.request.max_output) r.request.max_output = std::max(Tokens{1}, *r.request.max_output - generated);
     set_times(r);
     describe_work(r);
-    enqueue(index);
   }
+  enqueue(index);
   serve(r.request.model);
 }
 

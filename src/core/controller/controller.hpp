@@ -71,6 +71,7 @@ struct Totals {
   std::int64_t in_flight = 0;   // requests dispatched or streaming
   std::int64_t arrived = 0, completed = 0, rejected = 0, cancelled = 0, expired = 0, failed = 0;
   std::int64_t swaps = 0, evictions = 0;
+  Tokens wasted{0};             // by evictions: generated and lost, and prompts read again that were not cached any more
   Duration draining{};          // of all instances, from the decision to swap until nothing ran
 };
 

@@ -73,8 +73,10 @@ bool Controller::State::any_room(ModelId id) const {
   return std::ranges::any_of(m.instances, [&](InstanceId i) { return has_room(instances[i.index()], Tokens{0}); });
 }
 
-// Where the last attempt failed is tried again only when nobody else could.
+// What goes on after what was generated needs an engine that can; where the last attempt failed is tried again only when
+// nobody else could.
 bool Controller::State::may_use(const RequestRecord& r, const InstanceRecord& i) const {
+  if (r.kept.count > 0 && resume_level(r, i) < ResumeLevel::text) return false;
   if (r.avoid != i.description.id) return true;
   const ModelRecord& m = models[r.request.model.index()];
   return std::ranges::none_of(m.instances, [&](InstanceId other) {
@@ -292,9 +294,11 @@ void Controller::State::dispatch(Index index, InstanceRecord& i, ChosenFor becau
     i.gate_opened = now;
     wake(i, add(now, wait));
   }
+  const ResumeLevel resume = resume_level(r, i);
   const auto entry = ledger.open({.key = {r.request.id, r.attempt},
                                   .instance = i.description.id,
                                   .model = r.request.model,
+                                  .resume = resume,
                                   .prompt = r.request.prompt,
                                   .longest = r.request.max_output.value_or(unbounded),
                                   .cached = cached,
@@ -314,7 +318,7 @@ void Controller::State::dispatch(Index index, InstanceRecord& i, ChosenFor becau
           .limit = capacity(i),
           .because = because,
           .cached = cached});
-  emit(action::Dispatch{{r.request.id, r.attempt}, i.description.id, cached});
+  emit(action::Dispatch{{r.request.id, r.attempt}, i.description.id, cached, resume});
 }
 
 }  // namespace qlm

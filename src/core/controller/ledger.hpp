@@ -12,6 +12,7 @@
 #include "base/slab.hpp"
 #include "base/time.hpp"
 #include "core/domain/ids.hpp"
+#include "core/domain/request.hpp"
 
 namespace qlm {
 
@@ -25,6 +26,7 @@ struct LedgerEntry {
   bool ended = false;       // Ended came
   bool slot_held = true;    // SlotReleased did not come yet
   bool streamed = true;     // its progress can be seen
+  ResumeLevel resume = ResumeLevel::restart;
   Tokens prompt{0};
   Tokens longest{0};        // output it may have
   Tokens cached{0};         // of the prompt: expected to be cached there

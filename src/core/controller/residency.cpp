@@ -127,14 +127,14 @@ void Controller::State::leave_for(InstanceRecord& i, ModelId next) {
   swap_when_empty(i);
 }
 
-// The last few of a drain would keep all the others' slots empty.
+// The last few of a drain would keep all the others' slots empty. Who cannot go on elsewhere is waited for.
 void Controller::State::evict_rest(InstanceRecord& i) {
   const InstanceId id = i.description.id;
   for (auto at = ledger.account(id).first; at != Ledger::none; at = ledger[at].next) {
     const LedgerEntry& entry = ledger[at];
     if (entry.ended || entry.state == LedgerEntry::State::aborting) continue;
     const auto index = find(entry.key.request);
-    if (!index || requests[*index].attempt != entry.key.attempt) continue;
+    if (!index || requests[*index].attempt != entry.key.attempt || !can_evict(requests[*index], entry)) continue;
     ask_abort(*index, action::AbortWhy::evicted);
   }
 }

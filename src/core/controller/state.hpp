@@ -47,6 +47,7 @@ struct RequestRecord {
   RequestState state = RequestState::finished;
   bool live = false;
   bool cancelled = false;             // the client left while an attempt runs
+  bool reads_again = false;           // its prompt was read by an attempt that was evicted
   std::optional<action::AbortWhy> aborting;  // its attempt was asked to end
   Attempt attempt = no_attempt;       // the newest
   std::uint8_t passed = 0;            // over, for one whose prefix was cached
@@ -453,13 +454,17 @@ struct Controller::State {
   // attempts.cpp
   void on(const event::Sent& e);
   void on(const event::FirstToken& e);
+  void on(const event::ResumeFell& e);
   void on(const event::Progress& e);
   void on(const event::Ended& e);
   void on(const event::SlotReleased& e);
   void instance_refused(InstanceRecord& i, const RequestRecord& r, Duration hold);
   Duration rest_after(const RequestRecord& r, Duration base) const;
   void requeue_or_fail(Index index, Duration base_rest, Lost lost);
-  void evicted(Index index, Tokens generated);
+  void evicted(Index index, ResumeLevel level, Tokens generated);
+  ResumeLevel resume_level(const RequestRecord& r, const InstanceRecord& i) const;
+  bool can_evict(const RequestRecord& r, const LedgerEntry& entry) const;
+  void run_on_if_begun(Index index, Ledger::Index entry);
   void end_rests();
   void hold_memory(Ledger::Index index, Tokens generated);
   void learn(const RequestRecord& r, const event::Ended& e);

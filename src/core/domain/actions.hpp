@@ -17,9 +17,16 @@ namespace qlm::action {
 struct Admitted { RequestId request; std::optional<WaitEstimate> wait; };
 
 // Answered by Ended, and then by SlotReleased.
-struct Dispatch { AttemptKey key; InstanceId instance; Tokens cached{0}; };  // of its prompt, expected to be cached there
+struct Dispatch {
+  AttemptKey key;
+  InstanceId instance;
+  Tokens cached{0};  // of its prompt, expected to be cached there
+  ResumeLevel resume = ResumeLevel::restart;  // it may be evicted so: `exact` asks the shell to see to it that it can be
+};
 
-// evicted: what was generated is kept by the shell, and goes on where the request is dispatched next.
+// evicted: the request goes on where it is dispatched next, after what the shell has kept of it (text, exact) or from its
+// beginning (restart). One at `restart` of which its client was given something meanwhile runs on: the controller hears of
+// it by FirstToken, or by ResumeFell, and waits for no other answer than its end.
 enum class AbortWhy : std::uint8_t { cancelled, stalled, instance_down, evicted };
 // No answer of its own: it hastens that attempt's Ended.
 struct Abort { AttemptKey key; InstanceId instance; AbortWhy why; };

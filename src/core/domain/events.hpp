@@ -28,6 +28,7 @@ struct Cancelled { RequestId request; };
 // -- attempts
 struct Sent { AttemptKey key; bool streamed = true; };  // streamed: its progress will be seen token by token
 struct FirstToken { AttemptKey key; };
+struct ResumeFell { AttemptKey key; ResumeLevel to{}; };  // what comes cannot be gone on with as was thought
 struct Progress { AttemptKey key; Tokens generated; };  // so far, cumulative; batched by the relay
 
 enum class AttemptEnd : std::uint8_t {
@@ -79,7 +80,7 @@ struct Tick {};  // next_wake() came
 namespace qlm {
 
 using Event =
-    std::variant<event::Arrived, event::Restored, event::Cancelled, event::Sent, event::FirstToken, event::Progress,
+    std::variant<event::Arrived, event::Restored, event::Cancelled, event::Sent, event::FirstToken, event::ResumeFell, event::Progress,
                  event::Ended, event::SlotReleased, event::Persisted, event::PersistFailed, event::Published,
                  event::PublishFailed, event::Claimed, event::LeaseLost, event::InstanceJoined, event::InstanceChanged,
                  event::InstanceLeft, event::StatsRead, event::ProbeAnswered, event::Share, event::Swapped, event::PlanReady,

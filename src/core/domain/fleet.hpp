@@ -9,6 +9,7 @@
 #include "base/quantity.hpp"
 #include "base/time.hpp"
 #include "core/domain/ids.hpp"
+#include "core/domain/request.hpp"
 #include "core/domain/step_time.hpp"
 
 namespace qlm {
@@ -35,6 +36,7 @@ struct InstanceDescription {
   std::optional<StepTimeModel> speed;   // how long its steps take, where a profile is known
   std::vector<HeldModel> holds;         // not empty: it serves one of these at a time, `models` is the one that is there
   bool reports_waiting = false;         // its metrics tell queued requests: concurrency is found by raising load
+  ResumeLevel resume = ResumeLevel::restart;  // that its engine can do
   bool drops_queued = true;             // forgets a queued request whose client left; if not, nothing may queue there
 };
 

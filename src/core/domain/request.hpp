@@ -12,6 +12,15 @@
 
 namespace qlm {
 
+// How an attempt that is broken off can go on: as its request is written and its engine can, the lesser of the two. Settled
+// at its dispatch; later it may only fall.
+enum class ResumeLevel : std::uint8_t {
+  none,     // not at all (said as `never`): nobody can say what making it twice does
+  restart,  // from its beginning, as long as its client was given nothing of it
+  text,     // after the text so far; the token at the seam may be another
+  exact,    // after the tokens so far: greedy decoding gives the same text
+};
+
 struct RequestDescription {
   RequestId id;
   ModelId model;
@@ -26,6 +35,7 @@ struct RequestDescription {
   std::optional<Duration> client_timeout;  // the read time-out the client announced
   bool streaming = false;
   bool waits_gladly = false;          // x-qlm-wait: allow
+  ResumeLevel resume = ResumeLevel::exact;  // as far as what it asks for allows
 };
 
 enum class RequestState : std::uint8_t {

@@ -187,7 +187,10 @@ class Extraction {
     if (in_.peek() == JsonKind::object) {
       const bool sound = in_.object([&](const JsonString& key, std::size_t) {
         options.empty = false;
-        if (folded(key.text()) != "include_usage") return in_.skip();
+        if (folded(key.text()) != "include_usage") {
+          options.only_usage = false;
+          return in_.skip();
+        }
         if (options.include_usage || key.raw != "include_usage") {
           return reject(invalid("duplicate_field", "'stream_options.include_usage' must be given once and written plainly.",
                                 "stream_options.include_usage"));

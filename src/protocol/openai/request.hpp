@@ -46,6 +46,7 @@ struct Member {
 struct StreamOptions {
   Span value;                         // of stream_options; an object, or null
   bool empty = true;                  // null, or an object without members
+  bool only_usage = true;             // nothing but that is asked for
   std::optional<Span> include_usage;  // the value of that member
 };
 

@@ -81,6 +81,7 @@ std::string access_line(const RequestRecord& r) {
   line.text("instance", r.instance);
   line.number("attempts", r.attempts);
   line.lost(r.lost);
+  if (r.evictions > 0) line.number("evictions", r.evictions);
   if (r.client_retries > 0) line.number("client_retries", r.client_retries);
   line.flag("stream", r.streamed);
   if (r.client_gone) line.flag("client_gone", true);

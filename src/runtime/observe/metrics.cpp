@@ -232,7 +232,12 @@ std::string Metrics::expose(const Now& now) const {
   }
   Snapshot lost(MetricType::Counter, "qlm_access_log_lost_lines_total", "Access log lines that could not be written.");
   lost.add({}, static_cast<double>(now.access_lines_lost));
-  for (Snapshot* each : {&queue_requests, &queue_tokens, &up, &stalled, &running, &slots, &busy, &stats_age, &state, &lost}) {
+  Snapshot evictions(MetricType::Counter, "qlm_evictions_total", "Running requests that gave way to others.");
+  evictions.add({}, static_cast<double>(now.evictions));
+  Snapshot wasted(MetricType::Counter, "qlm_eviction_wasted_tokens_total",
+                  "Tokens generated and lost by evictions, and of prompts read again for them that were not cached.");
+  wasted.add({}, static_cast<double>(now.wasted.count));
+  for (Snapshot* each : {&queue_requests, &queue_tokens, &up, &stalled, &running, &slots, &busy, &stats_age, &state, &lost, &evictions, &wasted}) {
     std::move(*each).into(all);
   }
   return prometheus::TextSerializer{}.Serialize(all);

@@ -38,6 +38,8 @@ struct Now {
   std::vector<QueueNow> queue;
   std::vector<InstanceNow> instances;
   std::uint64_t access_lines_lost = 0;
+  std::int64_t evictions = 0;
+  Tokens wasted{0};  // by them
 };
 
 class Metrics {

@@ -27,6 +27,7 @@ struct RequestRecord {
   int attempts = 0;
   // Of them: those that brought the client nothing, by what they were lost to, in the order these first came.
   std::vector<std::pair<Lost, int>> lost;
+  int evictions = 0;        // attempts that gave way to others
   int client_retries = 0;   // as the client's SDK announced
   bool streamed = false;
 

@@ -142,6 +142,7 @@ class Simulation {
     description.kv_capacity = spec.limits.kv_tokens;
     description.speed = believed(spec.step, fleet_.disturbance.believed_speed);
     description.reports_waiting = true;
+    description.resume = ResumeLevel::exact;
     for (const HeldModelSpec& held : spec.holds) {
       description.holds.push_back({.model = held.model,
                                    .speed = believed(held.step, fleet_.disturbance.believed_speed),

@@ -34,6 +34,7 @@ TEST(GoldenLog, TwoModelsByTurns) {
   World w(configuration(Policy::greedy));
   const Instant from = w.now;
   InstanceDescription d{.slots = 20, .max_in_flight = 20};
+  d.resume = ResumeLevel::exact;
   d.models = {ModelId{0}};
   for (const std::uint32_t m : {0u, 1u}) {
     d.holds.push_back({.model = ModelId{m}, .speed = StepTimeModel{.base_ms = 10}, .slots = 20, .bring_in = 1s, .put_away = 1s});

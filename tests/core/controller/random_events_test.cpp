@@ -60,7 +60,14 @@ class Chaos {
       if (!among(model_of_[d->key.request.value], place.serves)) broken_ = "dispatched to an instance where its model is not";
       running_[d->key.request.value] = d->key;
       at_[d->key.request.value] = d->instance;
+      Evictable& it = evictable_[d->key.request.value];
+      if (it.kept && d->resume < ResumeLevel::text) broken_ = "what was generated is kept, and cannot be gone on with";
+      it.level = d->resume;
       held_.push_back(d->key);
+    } else if (const auto* a = std::get_if<action::Abort>(&action)) {
+      const Evictable& it = evictable_[a->key.request.value];
+      const bool can = it.level >= ResumeLevel::text || (it.level == ResumeLevel::restart && !it.given);
+      if (a->why == action::AbortWhy::evicted && !can) broken_ = "one that cannot go on is evicted";
     } else if (const auto* r = std::get_if<action::Reject>(&action)) {
       over(r->request);
     } else if (const auto* f = std::get_if<action::Finish>(&action)) {
@@ -162,17 +169,24 @@ class Chaos {
                            .tenant = TenantId{static_cast<std::uint32_t>(prng_.below(3))},
                            .prompt = Tokens{static_cast<std::int64_t>(1 + prng_.below(4000))},
                            .body = Bytes{static_cast<std::int64_t>(prng_.below(10'000))},
-                           .streaming = prng_.chance(0.5)};
+                           .streaming = prng_.chance(0.5),
+                           .resume = static_cast<ResumeLevel>(prng_.below(4))};
       if (prng_.chance(0.3)) r.slo.ttft = Duration{static_cast<std::int64_t>(prng_.below(20'000'000'000))};
       if (prng_.chance(0.2)) r.client_timeout = Duration{static_cast<std::int64_t>(prng_.below(20'000'000'000))};
       if (prng_.chance(0.3)) r.max_output = Tokens{static_cast<std::int64_t>(prng_.below(1000))};
       model_of_[id.value] = r.model;
+      evictable_[id.value].streaming = r.streaming;
       feed(event::Arrived{r});
     } else if (kind < 55) {
       const AttemptKey key = any_running();
       const auto how = static_cast<event::AttemptEnd>(prng_.chance(0.6) ? 0 : prng_.below(6));
       running_.erase(key.request.value);
-      feed(event::Ended{.key = key, .end = how, .prompt = Tokens{50}, .generated = Tokens{static_cast<std::int64_t>(prng_.below(300))}});
+      const Tokens generated{static_cast<std::int64_t>(prng_.below(300))};
+      const std::int64_t evictions = controller_.totals().evictions;
+      feed(event::Ended{.key = key, .end = how, .prompt = Tokens{50}, .generated = generated});
+      if (Evictable& it = evictable_[key.request.value]; controller_.totals().evictions > evictions) {
+        it.kept = it.level >= ResumeLevel::text && (it.kept || generated.count > 0);
+      }
     } else if (kind < 75) {
       if (held_.empty() || prng_.chance(0.02)) return;  // some slots are never given back
       const auto at = prng_.below(held_.size());
@@ -181,13 +195,21 @@ class Chaos {
       held_.pop_back();
       feed(event::SlotReleased{key});
     } else if (kind < 82) {
-      feed(event::FirstToken{any_running()});
+      const AttemptKey key = any_running();
+      if (running_.contains(key.request.value)) evictable_[key.request.value].given = evictable_[key.request.value].streaming;
+      feed(event::FirstToken{key});
+    } else if (kind < 83) {
+      const AttemptKey key = any_running();
+      const auto to = static_cast<ResumeLevel>(prng_.below(4));
+      if (Evictable& it = evictable_[key.request.value]; running_.contains(key.request.value)) it.level = std::min(it.level, to);
+      feed(event::ResumeFell{key, to});
     } else if (kind < 86) {
       feed(event::Progress{any_running(), Tokens{static_cast<std::int64_t>(prng_.below(500))}});
     } else if (kind < 90) {
       feed(event::Cancelled{RequestId{prng_.below(next_ + 2)}});
     } else if (kind < 92) {
       InstanceDescription d{.id = InstanceId{static_cast<std::uint32_t>(prng_.below(5))}, .reports_waiting = prng_.chance(0.5)};
+      d.resume = prng_.chance(0.6) ? ResumeLevel::exact : static_cast<ResumeLevel>(prng_.below(3));
       for (std::uint32_t m = 0; m < 3; ++m) {
         if (prng_.chance(0.6)) d.models.push_back(ModelId{m});
       }
@@ -254,6 +276,13 @@ class Chaos {
   std::array<Place, 5> places_;
   std::map<std::uint64_t, ModelId> model_of_;
   std::map<std::uint64_t, InstanceId> at_;  // of the newest attempt
+  struct Evictable {  // a request
+    ResumeLevel level{};     // of its newest attempt
+    bool streaming = false;
+    bool given = false;      // its client had some of it
+    bool kept = false;       // so did an attempt that was evicted
+  };
+  std::map<std::uint64_t, Evictable> evictable_;
   std::vector<Snapshot> snapshots_;
   std::int64_t swaps_ = 0;
   std::vector<RequestId> store_, publish_;

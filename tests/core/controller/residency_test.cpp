@@ -12,6 +12,7 @@ InstanceDescription holder(int slots = 4, std::optional<ModelId> resident = a) {
   InstanceDescription d;
   d.slots = slots;
   d.max_in_flight = slots;  // no allowance on top
+  d.resume = ResumeLevel::exact;
   if (resident) d.models = {*resident};
   for (const ModelId m : {a, b}) {
     HeldModel held{.model = m, .slots = slots, .bring_in = 1s, .put_away = 1s};

@@ -52,7 +52,8 @@ RequestId World::arrive(const Ask& ask) {
                        .max_output = ask.max_output,
                        .body = ask.body,
                        .client_timeout = ask.client_timeout,
-                       .streaming = ask.streaming}});
+                       .streaming = ask.streaming,
+                       .resume = ask.resume}});
   return id;
 }
 

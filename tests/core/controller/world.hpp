@@ -23,6 +23,7 @@ struct Ask {  // what a test says of a request; the rest is ordinary
   std::optional<Tokens> max_output;
   Bytes body{1000};
   std::optional<Slo> slo = {};  // its class's unless stated
+  ResumeLevel resume = ResumeLevel::exact;
 };
 
 class World {

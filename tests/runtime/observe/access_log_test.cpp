@@ -83,9 +83,10 @@ TEST(AccessLine, OfARefusedRequestSaysWhyAndLeavesOutWhatNeverWas) {
 
 TEST(AccessLine, CountsTheAttemptsThatWereLostAndToWhat) {
   RequestRecord record = completed();
-  record.attempts = 4;
+  record.attempts = 5;
+  record.evictions = 1;
   record.lost = {{{Loss::refused, 503}, 2}, {{Loss::stalled, 0}, 1}};
-  EXPECT_NE(access_line(record).find(R"("attempts":4,"attempts_lost":{"refused_503":2,"stalled":1},"stream")"), std::string::npos);
+  EXPECT_NE(access_line(record).find(R"("attempts":5,"attempts_lost":{"refused_503":2,"stalled":1},"evictions":1,"stream")"), std::string::npos);
 }
 
 TEST(AccessLog, AppendsALineARequest) {
