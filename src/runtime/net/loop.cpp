@@ -1,5 +1,6 @@
 #include "runtime/net/loop.hpp"
 
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
@@ -128,5 +129,57 @@ void Timer::at(Instant when, Loop::Task task) {
 void Timer::after(Duration delay, Loop::Task task) { at(add(monotonic_now(), delay), std::move(task)); }
 
 void Timer::cancel() { const auto former = std::exchange(impl_->task, nullptr); }
+
+struct Readable::Impl : std::enable_shared_from_this<Readable::Impl> {
+  explicit Impl(Loop::Impl& l) : loop(l), watched(l.io) {}
+
+  // What was asked for while one wait is under way joins it.
+  void arm() {
+    if (std::exchange(armed, true)) return;
+    watched.async_wait(asio::posix::stream_descriptor::wait_read, [self = shared_from_this()](const ErrorCode& error) {
+      self->armed = false;
+      if (error || !self->task) return;
+      const Turn turn(self->loop);
+      auto run = std::exchange(self->task, nullptr);
+      run();
+    });
+  }
+
+  void let_go() {
+    task = nullptr;
+    if (watched.is_open()) watched.release();  // its own destructor would close what is not ours
+  }
+
+  Loop::Impl& loop;
+  asio::posix::stream_descriptor watched;
+  bool armed = false;
+  Loop::Task task;
+};
+
+Result<Readable> Readable::open(Loop& loop, int descriptor) {
+  auto impl = std::make_shared<Impl>(loop.impl());
+  ErrorCode error;
+  impl->watched.assign(descriptor, error);
+  if (error) return fail("cannot watch a descriptor: " + error.message());
+  return Readable(std::move(impl));
+}
+
+Readable::Readable(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Readable::~Readable() {
+  if (impl_) impl_->let_go();
+}
+
+Readable::Readable(Readable&&) noexcept = default;
+
+Readable& Readable::operator=(Readable&& other) noexcept {
+  std::swap(impl_, other.impl_);
+  return *this;
+}
+
+void Readable::wait(Loop::Task task) {
+  const auto former = std::exchange(impl_->task, std::move(task));
+  impl_->arm();
+}
 
 }  // namespace qlm::net

@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/result.hpp"
 #include "base/time.hpp"
 
 namespace qlm::net {
@@ -28,7 +29,7 @@ class Loop {
   // belongs to it but must not run under it. Outside of any callback it is a post().
   void defer(Task task);
 
-  Instant now() const;      // the machine's monotonic clock
+  Instant now() const;  // the machine's monotonic clock
   UnixTime wall() const;
 
   // Calls `handler` on the loop's thread for each delivery of these signals, for as long as the loop lives.
@@ -55,6 +56,25 @@ class Timer {
 
  private:
   struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+// Watches one descriptor that can be polled: a pipe, a pidfd, no plain file. It does not own it: the descriptor stays
+// open for as long as this watches it, and is watched once in a loop. Hung up counts as readable.
+class Readable {
+ public:
+  static Result<Readable> open(Loop& loop, int descriptor);
+  ~Readable();
+  Readable(Readable&&) noexcept;
+  Readable& operator=(Readable&&) noexcept;
+
+  // Calls back once, when there is something to read, also where that has been there before. One pending call-back at
+  // a time; asking again replaces the former, destroying it cancels. A rare call comes for nothing: look before reading.
+  void wait(Loop::Task task);
+
+ private:
+  struct Impl;
+  explicit Readable(std::shared_ptr<Impl> impl);
   std::shared_ptr<Impl> impl_;
 };
 

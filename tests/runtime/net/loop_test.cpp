@@ -1,3 +1,6 @@
+#include <unistd.h>
+
+#include <array>
 #include <csignal>
 #include <thread>
 
@@ -62,7 +65,10 @@ TEST_F(LoopTest, TimersFireInOrderOfTimeAndNotEarly) {
   Timer second(loop);
   const Instant start = loop.now();
   Instant fired{};
-  second.after(20ms, [&] { seen.push_back(2); fired = loop.now(); });
+  second.after(20ms, [&] {
+    seen.push_back(2);
+    fired = loop.now();
+  });
   first.after(5ms, [&] { seen.push_back(1); });
   until([&] { return seen.size() == 2; });
   EXPECT_EQ(seen, (std::vector<int>{1, 2}));
@@ -125,6 +131,70 @@ TEST_F(LoopTest, SignalsArriveOnTheLoopEachTime) {
   until([&] { return seen.size() == 2; });
   EXPECT_EQ(seen, (std::vector<int>{SIGUSR1, SIGUSR2}));
 }
+
+struct Pipe {
+  Pipe() { EXPECT_EQ(::pipe(ends.data()), 0); }
+  ~Pipe() {
+    ::close(ends[0]);
+    ::close(ends[1]);
+  }
+  void write() const { EXPECT_EQ(::write(ends[1], "x", 1), 1); }
+  void read() const {
+    char byte = 0;
+    EXPECT_EQ(::read(ends[0], &byte, 1), 1);
+  }
+  std::array<int, 2> ends{};
+};
+
+TEST_F(LoopTest, AReadableDescriptorIsToldOnceForEachWait) {
+  const Pipe pipe;
+  auto readable = Readable::open(loop, pipe.ends[0]);
+  ASSERT_TRUE(readable) << readable.error().message;
+  int seen = 0;
+  readable->wait([&] { ++seen; });
+  settle();
+  EXPECT_EQ(seen, 0);  // nothing to read
+  pipe.write();
+  until([&] { return seen > 0; });
+  settle();
+  EXPECT_EQ(seen, 1);  // nobody asked again
+  readable->wait([&] { ++seen; });  // what was not read is still there
+  EXPECT_EQ(seen, 1);  // not inside the call
+  until([&] { return seen == 2; });
+  pipe.read();
+  readable->wait([&] { ++seen; });
+  settle();
+  EXPECT_EQ(seen, 2);
+}
+
+TEST_F(LoopTest, WaitingAgainReplacesAndDestroyingCancelsAndLeavesTheDescriptorOpen) {
+  const Pipe pipe;
+  std::string seen;
+  auto first = std::make_unique<Readable>(Readable::open(loop, pipe.ends[0]).value());
+  first->wait([&] { seen += "former "; });
+  first->wait([&] { seen += "later "; });
+  pipe.write();
+  until([&] { return !seen.empty(); });
+  EXPECT_EQ(seen, "later ");
+  first->wait([&] { seen += "destroyed "; });
+  first.reset();
+  auto second = Readable::open(loop, pipe.ends[0]);  // the same descriptor can be watched anew
+  ASSERT_TRUE(second) << second.error().message;
+  second->wait([&] { seen += "second"; });
+  until([&] { return seen.ends_with("second"); });
+  EXPECT_EQ(seen, "later second");
+  pipe.read();
+}
+
+TEST_F(LoopTest, AReadableMayDestroyItselfAndAHungUpDescriptorIsReadable) {
+  Pipe pipe;
+  auto readable = std::make_unique<Readable>(Readable::open(loop, pipe.ends[0]).value());
+  readable->wait([&] { readable.reset(); });
+  ::close(std::exchange(pipe.ends[1], -1));
+  until([&] { return !readable; });
+}
+
+TEST_F(LoopTest, WhatCannotBePolledIsAnError) { EXPECT_FALSE(Readable::open(loop, -1)); }
 
 }  // namespace
 }  // namespace qlm::net
