@@ -216,6 +216,20 @@ TEST_F(EngineProcessTest, WhatADeadEngineLeftBehindIsKilledBeforeTheNextOneStart
   until([&] { return next.exits > 0; });
 }
 
+TEST_F(EngineProcessTest, OfASessionThatMayBeAnothersOnlyWhoWritesToTheEnginesOutputIsKilled) {
+  const StateFolder folder = open();
+  Engine engine;
+  start(engine, folder, shell("sleep 1000 >/dev/null 2>&1 & echo $!; exec sleep 1000"));
+  until([&] { return engine.lines.size() == 1; });
+  const Record record = engine.process->record();
+  EXPECT_EQ(kill_session(record.pid, folder.output_path(record)), 0);
+  const auto other = open_pidfd(std::stoi(engine.lines[0]));
+  ASSERT_TRUE(other);
+  EXPECT_FALSE(ended(other->get()));
+  engine.process->stop(1h);
+  until([&] { return engine.exits > 0; });
+}
+
 TEST_F(EngineProcessTest, WhoeverHasTheNumberOfADeadEngineIsNeitherAdoptedNorSignalled) {
   const StateFolder folder = open();
   Engine engine;
