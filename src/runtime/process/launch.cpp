@@ -24,7 +24,7 @@ std::vector<std::string> environment_of(const Command& command) {
     const std::string_view entry = *own;
     if (!command.environment.contains(std::string(entry.substr(0, entry.find('='))))) all.emplace_back(entry);
   }
-  for (const auto& [name, value] : command.environment) all.push_back(name + "=" + value);
+  for (const auto& [name, value] : command.environment) all.push_back(fmt::format("{}={}", name, value));
   return all;
 }
 
