@@ -28,6 +28,7 @@ struct Upstream {
   engines::EngineKind kind{};
   engines::Capabilities capabilities;
   std::map<ModelId, std::string> engine_names;  // how it names the models it serves
+  std::map<ModelId, Tokens> contexts;           // prompt and answer together, where it says
 };
 
 struct ModelFacts {

@@ -156,6 +156,7 @@ InstanceDescription Fleet::Monitor::describe(const engines::ProbeResult& found) 
     if (!offered || !usable || upstream->engine_names.contains(known)) continue;
     upstream->engine_names.emplace(known, model.id);
     contexts_.emplace(known, model.context);
+    if (model.context) upstream->contexts.emplace(known, *model.context);
     description.models.push_back(known);
     if (model.context && (!description.context_length || *model.context < *description.context_length)) {
       description.context_length = model.context;
@@ -168,6 +169,9 @@ InstanceDescription Fleet::Monitor::describe(const engines::ProbeResult& found) 
     if (!description.speed) description.speed = fleet_.registry_.speed(model);
   }
   description.reports_waiting = found.capabilities.metrics;
+  // What goes on is told how much is left to it, and only the context says that of a request without a limit.
+  const bool contexts_known = upstream->contexts.size() == upstream->engine_names.size();
+  description.resume = contexts_known ? engines::resume_level(found.kind, found.capabilities) : ResumeLevel::restart;
   description.drops_queued = found.capabilities.drops_queued_requests;
   upstream_ = std::move(upstream);
   return description;

@@ -51,7 +51,7 @@ event::AttemptEnd failed(bool relayed) {
 }  // namespace
 
 Relay::Relay(ControllerHost& host, net::HttpClient& client, AttemptKey key, std::shared_ptr<const Upstream> upstream,
-             openai::Endpoint endpoint, UpstreamRequest request, ReplySink& sink)
+             openai::Endpoint endpoint, UpstreamRequest request, Resumable* resumable, ReplySink& sink)
     : host_(host),
       key_(key),
       upstream_(std::move(upstream)),
@@ -59,9 +59,11 @@ Relay::Relay(ControllerHost& host, net::HttpClient& client, AttemptKey key, std:
       streamed_(request.streamed),
       fold_wanted_(request.fold),
       usage_is_ours_(request.usage_is_ours),
+      resumable_(resumable),
       sink_(sink),
-      judge_(upstream_->capabilities, endpoint_),
-      fold_(endpoint),
+      judge_(upstream_->capabilities, resumable && resumable->stream.resumed() ? openai::Endpoint::completions : endpoint_),
+      own_fold_(endpoint),
+      fold_(resumable ? resumable->fold : own_fold_),
       whole_watch_(host.loop()),
       call_(client.send(upstream_->address, std::move(request.request), *this)) {}
 
@@ -109,26 +111,46 @@ void Relay::read_events(std::string_view bytes) {
     engines::EventIs is = engines::EventIs::empty;
     if (!event.data.empty()) is = judge_.event(event.data);
     if (is == engines::EventIs::content) token_seen();
+    std::string_view raw = event.raw, data = event.data;
+    std::string written, framed;
+    if (resumable_ && !data.empty() && is != engines::EventIs::error && is != engines::EventIs::garbage) {
+      written = resumable_->stream.event(data);
+      heed_continuation();
+      if (written != data) {
+        framed = "data: " + written + "\n\n";
+        raw = framed;
+        data = written;
+      }
+    }
     if (reading_ == Reading::fold) {
-      if (!event.data.empty() && fold_error_.empty() && is != engines::EventIs::error) {
-        if (const auto added = fold_.add(event.data); !added) fold_error_ = added.error().message;
+      if (!data.empty() && fold_error_.empty() && is != engines::EventIs::error) {
+        if (const auto added = fold_.add(data); !added) fold_error_ = added.error().message;
       }
     } else {
-      relay_event(event, is);
+      relay_bytes(raw, is);
     }
     if (is == engines::EventIs::error) return answered(true, {});
   }
 }
 
-void Relay::relay_event(const http::SseEvent& event, engines::EventIs is) {
+// What came without its ids, or is more than text, cannot be gone on with; nor is what is whole but for its last words.
+void Relay::heed_continuation() {
+  const openai::Continuation& stream = resumable_->stream;
+  const ResumeLevel now = stream.finished() ? ResumeLevel::none : stream.intact() ? ResumeLevel::exact : ResumeLevel::restart;
+  if (now >= resume_) return;
+  resume_ = now;
+  host_.feed(event::ResumeFell{key_, now});
+}
+
+void Relay::relay_bytes(std::string_view bytes, engines::EventIs is) {
   using engines::EventIs;
   if (is == EventIs::error || is == EventIs::garbage) return;  // QLM says it in its own words
   if (is == EventIs::usage && usage_is_ours_) return;
   // Clients take [DONE] for the end of a good answer, so a broken one must be told before it.
   if (is == EventIs::done && judge_.end(true, {}).kind != engines::Outcome::Kind::complete) return answered(true, {});
   if (!begun_ && (is == EventIs::content || is == EventIs::done)) begin();
-  if (begun_) return sink_.reply_bytes(event.raw);
-  held_ += event.raw;
+  if (begun_) return sink_.reply_bytes(bytes);
+  held_ += bytes;
   if (held_.size() > held_limit) answered(false, "4 MiB of events without any content");
 }
 
@@ -317,6 +339,10 @@ void Relay::over(RelayEnd end, std::optional<Duration> retry_after) {
   end.lost = lost_to(ended, aborted_);
   host_.feed(ended);
   release_slot();
+  if (resumable_ && resumable_->stream.resumed()) {  // the client's answer is that of all attempts
+    if (end.usage) end.usage = resumable_->stream.of_all(*end.usage);
+    end.content_events += resumable_->stream.before().count;
+  }
   sink_.reply_ended(end);
 }
 
@@ -329,7 +355,8 @@ void Relay::release_slot() {
 void Relay::abort(action::AbortWhy why) {
   if (over_) return;
   const bool evicted = why == action::AbortWhy::evicted;
-  if (evicted && begun_) return;  // too late: the client has some of it, and the controller was told
+  const bool goes_on = resumable_ && resume_ == ResumeLevel::exact;
+  if (evicted && ((begun_ && !goes_on) || resume_ == ResumeLevel::none)) return;  // too late
   call_.reset();
   aborted_ = why;
   if (why != action::AbortWhy::cancelled && !evicted) return answered(false, why == action::AbortWhy::stalled ? "stalled" : "the instance is down");
@@ -338,10 +365,10 @@ void Relay::abort(action::AbortWhy why) {
   event::Ended ended;
   ended.key = key_;
   ended.end = event::AttemptEnd::aborted;
-  ended.generated = Tokens{judge_.content_events()};
+  ended.generated = evicted && goes_on ? resumable_->stream.fresh() : Tokens{judge_.content_events()};
   host_.feed(ended);
   release_slot();
-  if (evicted) sink_.reply_evicted();
+  if (evicted) sink_.reply_evicted(goes_on);
 }
 
 void Relay::pause_reading() {

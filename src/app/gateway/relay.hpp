@@ -12,6 +12,7 @@
 #include "app/gateway/upstream_request.hpp"
 #include "protocol/engines/stream.hpp"
 #include "protocol/http/sse.hpp"
+#include "protocol/openai/continuation.hpp"
 #include "protocol/openai/fold.hpp"
 #include "runtime/net/http_client.hpp"
 
@@ -38,16 +39,23 @@ struct ReplySink {
   virtual void reply_whole(int status, const http::Fields& fields, std::string body) = 0;
   // Last, and one of them: over, or to be gone on with by another attempt. Neither after abort(cancelled).
   virtual void reply_ended(const RelayEnd& end) = 0;
-  virtual void reply_evicted() = 0;
+  virtual void reply_evicted(bool goes_on) = 0;  // with what is in its Resumable; or it begins again
+};
+
+// What one attempt leaves to the next, of a request at resume level `exact`.
+struct Resumable {
+  explicit Resumable(openai::Endpoint endpoint) : stream(endpoint), fold(endpoint) {}
+  openai::Continuation stream;
+  openai::ReplyFold fold;
 };
 
 class Relay final : net::ClientHandler {
  public:
   Relay(ControllerHost& host, net::HttpClient& client, AttemptKey key, std::shared_ptr<const Upstream> upstream,
-        openai::Endpoint endpoint, UpstreamRequest request, ReplySink& sink);
+        openai::Endpoint endpoint, UpstreamRequest request, Resumable* resumable, ReplySink& sink);
   ~Relay() override;
 
-  // One that is evicted too late, when its client has some of it, runs on.
+  // One that is evicted when it cannot go on elsewhere any more runs on; the controller was told why.
   void abort(action::AbortWhy why);
   void pause_reading();
   void resume_reading();
@@ -65,13 +73,14 @@ class Relay final : net::ClientHandler {
   // How the body is read; known with the head.
   enum class Reading { stream, fold, whole, error };
   void read_events(std::string_view bytes);
-  void relay_event(const http::SseEvent& event, engines::EventIs is);
   void read_whole(std::string_view bytes);
   void give_up_unframed();
   void watch_whole();
   void begin();
   void token_seen();
   void report_progress();
+  void heed_continuation();
+  void relay_bytes(std::string_view bytes, engines::EventIs is);
   void answered(bool clean, const std::string& why);
   void ended_stream(bool clean, const std::string& why);
   void ended_whole(bool clean, const std::string& why);
@@ -87,6 +96,7 @@ class Relay final : net::ClientHandler {
   bool streamed_;
   bool fold_wanted_;
   bool usage_is_ours_;
+  Resumable* resumable_;  // null below resume level `exact`
   ReplySink& sink_;
 
   Reading reading_ = Reading::whole;
@@ -95,7 +105,9 @@ class Relay final : net::ClientHandler {
   http::Fields fields_;
   http::SseScanner scanner_;
   engines::StreamJudge judge_;
-  openai::ReplyFold fold_;
+  openai::ReplyFold own_fold_;
+  openai::ReplyFold& fold_;
+  ResumeLevel resume_ = ResumeLevel::exact;  // of what came so far, where it is resumable
   std::string fold_error_;
   std::string held_;  // events before the first content, or a whole body
   bool begun_ = false;

@@ -57,7 +57,7 @@ void RequestSession::admitted(const action::Admitted& action) {
 
 void RequestSession::dispatch(const action::Dispatch& action) {
   const auto upstream = services_.fleet.upstream(action.instance);
-  dispatched_ = services_.loop.now();
+  if (!first_byte_) dispatched_ = services_.loop.now();
   record_.attempts = action.key.attempt.value;
   record_.cached_expected = action.cached;
   if (!upstream) {  // it left between the decision and now
@@ -67,10 +67,18 @@ void RequestSession::dispatch(const action::Dispatch& action) {
     return;
   }
   record_.instance = upstream->name;
-  UpstreamRequest request = make_upstream_request(*upstream, facts_, exchange_->head(), description_.model, trusted_);
+  relay_.reset();
+  resumable_.reset();
+  if (action.resume == ResumeLevel::exact) {
+    resumable_ = kept_.value_or(Resumable(facts_->endpoint));  // one that fails leaves nothing
+    resumable_->stream.attempt_begins();
+  }
+  UpstreamRequest request = make_upstream_request(*upstream, facts_, exchange_->head(), description_.model, trusted_,
+                                                  resumable_ ? &resumable_->stream : nullptr);
   removed_ = joined(request.removed);
   relay_ = std::make_unique<Relay>(services_.host, services_.client, action.key, upstream, facts_->endpoint,
-                                   std::move(request), static_cast<ReplySink&>(*this));
+                                   std::move(request), resumable_ ? &*resumable_ : nullptr, static_cast<ReplySink&>(*this));
+  if (paused_) relay_->pause_reading();
 }
 
 void RequestSession::abort(const action::Abort& action) {
@@ -117,7 +125,8 @@ void RequestSession::close_record(Outcome outcome, Reason reason) {
 }
 
 bool RequestSession::keep_alive() {
-  if (answered_ || relaying_) return false;
+  if (answered_) return false;
+  if (relaying_) return true;  // it may have to wait again
   if (!begun_) {
     begun_ = true;
     http::Fields fields = event_stream_fields();
@@ -163,6 +172,7 @@ void RequestSession::engine_spoke(Instant at) {
 
 void RequestSession::reply_begin(int status, const http::Fields& fields) {
   relaying_ = true;
+  if (first_byte_) return;  // it gave way, and goes on
   first_byte_ = services_.loop.now();
   if (answered_) return;
   if (begun_) {  // the headers are long gone; what they would have said comes as a comment
@@ -220,6 +230,12 @@ void RequestSession::reply_ended(const RelayEnd& end) {
   const openai::Refusal refusal = refusal_of(cut, refusal_context());
   record_.error = openai::rule_of(refusal.reason).code;
   close_stream_with(refusal);
+}
+
+void RequestSession::reply_evicted(bool goes_on) {
+  ++record_.evictions;
+  relaying_ = false;
+  kept_ = goes_on ? resumable_ : std::nullopt;
 }
 
 void RequestSession::count_lost(Lost lost) {

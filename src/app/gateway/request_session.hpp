@@ -52,7 +52,7 @@ class RequestSession final : public std::enable_shared_from_this<RequestSession>
   void reject(const action::Reject& action);  // the two ends: nothing comes after
   void finish(const action::Finish& action);
 
-  // A comment line for a streaming client that still waits; false once there is nothing to keep alive.
+  // A comment line for a streaming client, while it waits; false once it is answered.
   bool keep_alive();
 
   const observe::RequestRecord& record() const { return record_; }  // complete after reject() or finish()
@@ -64,7 +64,7 @@ class RequestSession final : public std::enable_shared_from_this<RequestSession>
   void reply_bytes(std::string_view bytes) override;
   void reply_whole(int status, const http::Fields& fields, std::string body) override;
   void reply_ended(const RelayEnd& end) override;
-  void reply_evicted() override { ++record_.evictions; }
+  void reply_evicted(bool goes_on) override;
 
   void add_estimate(http::Fields& fields) const;
   http::Fields own_fields() const;
@@ -94,7 +94,9 @@ class RequestSession final : public std::enable_shared_from_this<RequestSession>
   std::int64_t unsent_before_ = 0;
   std::string removed_;
   net::Timer stall_;
-  std::unique_ptr<Relay> relay_;
+  std::optional<Resumable> kept_;      // of attempts that gave way: what a later one goes on with
+  std::optional<Resumable> resumable_; // of this one, at resume level `exact`
+  std::unique_ptr<Relay> relay_;       // refers to that
 };
 
 }  // namespace qlm::gateway

@@ -1,4 +1,6 @@
-// A client's request as one engine is to see it: the bytes that came, spliced where they must differ.
+// A client's request as one engine is to see it: the bytes that came, spliced where they must differ. What gave way and
+// goes on (resume level `exact`) is a completion of token ids under the client's own sampling parameters, and of as many
+// tokens as are left to it.
 #pragma once
 
 #include <memory>
@@ -7,6 +9,7 @@
 
 #include "app/gateway/fleet.hpp"
 #include "protocol/http/message.hpp"
+#include "protocol/openai/continuation.hpp"
 #include "protocol/openai/request.hpp"
 #include "runtime/net/http_client.hpp"
 
@@ -20,7 +23,9 @@ struct UpstreamRequest {
   std::vector<std::string> removed;  // fields and headers taken out, by name
 };
 
+// `continuation`: where it is sent at resume level `exact`, what former attempts brought of it, perhaps nothing yet.
 UpstreamRequest make_upstream_request(const Upstream& upstream, const std::shared_ptr<const openai::RequestFacts>& facts,
-                                      const http::RequestHead& head, ModelId model, bool trusted);
+                                      const http::RequestHead& head, ModelId model, bool trusted,
+                                      const openai::Continuation* continuation = nullptr);
 
 }  // namespace qlm::gateway

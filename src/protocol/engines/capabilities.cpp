@@ -81,4 +81,8 @@ Capabilities capabilities(EngineKind kind) {
   return c;
 }
 
+ResumeLevel resume_level(EngineKind kind, const Capabilities& capabilities) {
+  return kind == EngineKind::vllm && capabilities.token_ids ? ResumeLevel::exact : ResumeLevel::restart;
+}
+
 }  // namespace qlm::engines

@@ -16,6 +16,7 @@
 #include "base/quantity.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
+#include "core/domain/request.hpp"
 #include "protocol/engines/error.hpp"
 #include "protocol/http/message.hpp"
 
@@ -58,6 +59,9 @@ struct Capabilities {
   Duration poll_interval{2s};    // ask for health or stats no more often
 };
 Capabilities capabilities(EngineKind kind);
+
+// How well a generation that was broken off there can go on. `exact`: ids come in the stream, and /v1/completions takes them.
+ResumeLevel resume_level(EngineKind kind, const Capabilities& capabilities);
 
 struct EngineRequest {
   std::string method = "GET";

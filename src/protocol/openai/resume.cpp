@@ -25,7 +25,9 @@ ResumeLevel resume_level(const RequestFacts& facts) {
   // Usage in every chunk, and whatever else may be asked of the stream, counts from the attempt's own beginning.
   const auto& options = facts.stream_options;
   const bool plain_stream = !options || options->empty || options->only_usage;
-  return stateful || other || !plain_stream ? ResumeLevel::restart : ResumeLevel::exact;
+  // Engines end a completion that states no limit after few tokens, each after its own number.
+  const bool limited = facts.endpoint == Endpoint::chat || facts.max_tokens;
+  return stateful || other || !plain_stream || !limited ? ResumeLevel::restart : ResumeLevel::exact;
 }
 
 }  // namespace qlm::openai

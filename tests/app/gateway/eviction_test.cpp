@@ -1,15 +1,20 @@
 // Requests that give way while they run, at the seam of controller, relay and client: what the client sees of it.
 #include <gtest/gtest.h>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <list>
 
+#include "app/emulator/emulated_engine.hpp"
 #include "app/gateway/accounting.hpp"
 #include "app/gateway/controller_host.hpp"
 #include "app/gateway/fleet.hpp"
 #include "app/gateway/front_door.hpp"
 #include "app/gateway/registry.hpp"
 #include "house.hpp"
+#include "protocol/http/sse.hpp"
+#include "protocol/openai/fold.hpp"
 
 namespace qlm::gateway::test {
 namespace {
@@ -29,13 +34,18 @@ struct Ear final : net::ClientHandler {
 };
 
 // The parts of a gateway before one engine that serves `tiny` and can be made to serve `other` instead; every swap takes
-// no time and succeeds. `greedy` leaves a model for one that more wait for.
+// no time and succeeds. `greedy` leaves a model for one that more wait for, and evicts a tenth of the slots.
 class TwoModels {
  public:
-  explicit TwoModels(FakeEngine::Answer answer)
-      : engine(loop, std::move(answer)),
+  struct Terms {
+    std::string kind = "openai", keepalive = "5ms";
+    int slots = 20;
+    ResumeLevel resume = ResumeLevel::restart;
+  };
+  TwoModels(net::Loop& on, const std::string& url, const Terms& terms)
+      : loop(on),
         client(net::HttpClient::create(loop)),
-        configuration(read()),
+        configuration(read(url, terms)),
         registry(configuration),
         accounting(std::move(Accounting::open({}, "test").value())),
         host(loop, registry.controller_configuration()),
@@ -50,23 +60,24 @@ class TwoModels {
     auto greedy = std::make_shared<ControllerConfiguration>(*registry.controller_configuration());
     greedy->policy = Policy::greedy;
     host.feed(event::ConfigurationChanged{greedy});
-    InstanceDescription holder{.id = host.controller().instances().front().id, .name = "engine", .models = {tiny()}, .slots = 20, .max_in_flight = 20};
-    for (const ModelId m : {tiny(), *registry.find_model("other")}) holder.holds.push_back({.model = m, .slots = 20});
+    InstanceDescription holder{.id = host.controller().instances().front().id, .name = "engine", .models = {tiny()}, .slots = terms.slots,
+                               .max_in_flight = terms.slots, .resume = terms.resume};
+    for (const ModelId m : {tiny(), *registry.find_model("other")}) holder.holds.push_back({.model = m, .slots = terms.slots});
     host.feed(event::InstanceChanged{holder});
   }
 
-  std::unique_ptr<net::Call> begin(const std::string& body, net::ClientHandler& handler) {
-    const auto owner = std::make_shared<const std::string>(body);
-    net::ClientRequest request;
-    request.method = "POST";
-    request.target = "/v1/chat/completions";
-    request.body = {*owner};
-    request.owner = owner;
-    return client->send({"127.0.0.1", server->port()}, std::move(request), handler);
+  std::unique_ptr<net::Call> begin(const std::string& body, net::ClientHandler& handler, const std::string& path = "/v1/chat/completions") {
+    return begin(body, handler, path, server->port());
   }
-  // So many ask for the other model that a single one of `tiny` has to give way.
-  void crowd() {
-    for (int k = 0; k < 3; ++k) calls.push_back(begin(ask("other", true), others.emplace_back()));
+  std::unique_ptr<net::Call> begin(const std::string& body, net::ClientHandler& handler, const std::string& path, std::uint16_t port) {
+    const auto owner = std::make_shared<const std::string>(body);
+    net::ClientRequest request{.method = "POST", .target = path, .body = {*owner}, .owner = owner};
+    request.fields.add("Content-Type", "application/json");
+    return client->send({"127.0.0.1", port}, std::move(request), handler);
+  }
+  // So many ask for the other model that those few of `tiny` have to give way.
+  void crowd(int count = 3) {
+    for (int k = 0; k < count; ++k) calls.push_back(begin(ask("other", true), others.emplace_back()));
   }
   bool crowd_served() const { return std::ranges::all_of(others, &Ear::complete); }
 
@@ -85,8 +96,7 @@ class TwoModels {
     loop.run();
   }
 
-  net::Loop loop;
-  FakeEngine engine;
+  net::Loop& loop;
   std::unique_ptr<net::HttpClient> client;
   config::Configuration configuration;
   Registry registry;
@@ -101,9 +111,9 @@ class TwoModels {
 
  private:
   ModelId tiny() const { return *registry.find_model("tiny"); }
-  config::Configuration read() const {
-    return config::parse("listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nlog: {access: off}\nstream_keepalive: 5ms\nmodels: {other: {}}\ninstances:\n"
-                         "  - {name: engine, url: \"" + engine.url() + "\", engine: openai}\n", "test.yaml")
+  static config::Configuration read(const std::string& url, const Terms& terms) {
+    return config::parse("listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nlog: {access: off}\nmodels: {other: {}}\nstream_keepalive: " + terms.keepalive +
+                         "\ninstances:\n  - {name: engine, url: \"" + url + "\", engine: " + terms.kind + "}\n", "test.yaml")
         .value();
   }
   void perform(const Action& action) {
@@ -114,6 +124,13 @@ class TwoModels {
     }
     door.perform(action);
   }
+};
+
+struct FakeHouse {
+  explicit FakeHouse(FakeEngine::Answer answer) : engine(loop, std::move(answer)), house(loop, engine.url(), {}) {}
+  net::Loop loop;
+  FakeEngine engine;
+  TwoModels house;
 };
 
 void whole(const std::shared_ptr<net::Exchange>& exchange) { streams({delta("a"), delta("b"), finish, usage, done})(exchange); }
@@ -131,24 +148,26 @@ void begins(const std::shared_ptr<net::Exchange>& exchange) {
 }
 
 TEST(Eviction, AStreamThatHadNotBegunIsTakenBackAndAnsweredLaterOnTheSameConnection) {
-  TwoModels house(holds_the_first());
+  FakeHouse fake(holds_the_first());
+  TwoModels& house = fake.house;
   Ear ear;
   const auto call = house.begin(ask("tiny", true), ear);
-  house.run_until([&] { return house.engine.bodies.size() == 1; });
+  house.run_until([&] { return fake.engine.bodies.size() == 1; });
   house.crowd();
-  house.run_until([&] { return house.engine.left == 1; });
+  house.run_until([&] { return fake.engine.left == 1; });
   house.run_until([&] { return ear.complete; });
   EXPECT_FALSE(ear.failed);
   EXPECT_TRUE(house.crowd_served());
   EXPECT_NE(ear.body.find(": queued"), std::string::npos) << ear.body;
   EXPECT_TRUE(ear.body.ends_with(delta("a") + delta("b") + finish + done)) << ear.body;
-  EXPECT_EQ(house.engine.bodies.size(), 5u);
-  EXPECT_EQ(house.engine.bodies.front(), house.engine.bodies.back());
+  EXPECT_EQ(fake.engine.bodies.size(), 5u);
+  EXPECT_EQ(fake.engine.bodies.front(), fake.engine.bodies.back());
   EXPECT_EQ(house.host.controller().totals().evictions, 1);
 }
 
 TEST(Eviction, AnAnswerInOnePieceIsTakenBackThoughHalfOfItCame) {
-  TwoModels house(holds_the_first(begins));
+  FakeHouse fake(holds_the_first(begins));
+  TwoModels& house = fake.house;
   Ear ear;
   const auto call = house.begin(ask("tiny", false), ear);
   house.run_until([&] { return house.host.controller().instances().front().running == 1; });
@@ -162,20 +181,22 @@ TEST(Eviction, AnAnswerInOnePieceIsTakenBackThoughHalfOfItCame) {
 
 // As when the controller decides it while the first token is on its way.
 TEST(Eviction, AStreamToldToGiveWayAfterItBeganRunsToItsEnd) {
-  TwoModels house(holds_the_first(begins));
+  FakeHouse fake(holds_the_first(begins));
+  TwoModels& house = fake.house;
   Ear ear;
   const auto call = house.begin(ask("tiny", true), ear);
   house.run_until([&] { return ear.body == delta("a"); });
   const RequestId id = house.host.controller().recent(1).front().request;
   house.door.perform(action::Abort{{id, first_attempt}, house.host.controller().instances().front().id, action::AbortWhy::evicted});
-  house.engine.held.front()->write(delta("b") + finish + usage + done);
-  house.engine.held.front()->finish();
+  fake.engine.held.front()->write(delta("b") + finish + usage + done);
+  fake.engine.held.front()->finish();
   house.run_until([&] { return ear.complete; });
   EXPECT_EQ(ear.body, delta("a") + delta("b") + finish + done);
 }
 
 TEST(Eviction, AStreamThatHasBegunRunsToItsEndAndIsWaitedFor) {
-  TwoModels house(holds_the_first(begins));
+  FakeHouse fake(holds_the_first(begins));
+  TwoModels& house = fake.house;
   Ear ear;
   const auto call = house.begin(ask("tiny", true), ear);
   house.run_until([&] { return ear.body == delta("a"); });
@@ -185,12 +206,108 @@ TEST(Eviction, AStreamThatHasBegunRunsToItsEndAndIsWaitedFor) {
   };
   house.run_until(decided);
   EXPECT_EQ(house.swaps, 0);
-  house.engine.held.front()->write(delta("b") + finish + usage + done);
-  house.engine.held.front()->finish();
+  fake.engine.held.front()->write(delta("b") + finish + usage + done);
+  fake.engine.held.front()->finish();
   house.run_until([&] { return ear.complete && house.crowd_served(); });
   EXPECT_EQ(ear.body, delta("a") + delta("b") + finish + done);
-  EXPECT_EQ(house.engine.left, 0);
+  EXPECT_EQ(fake.engine.left, 0);
   EXPECT_EQ(house.host.controller().totals().evictions, 0);
+}
+
+// -- exactly: behind the emulated engine, whose next word depends on the ids so far and on nothing else
+
+std::string between(const std::string& text, const std::string& from, const std::string& to) {
+  const auto at = text.find(from);
+  if (at == std::string::npos) return {};
+  return text.substr(at + from.size(), text.find(to, at + from.size()) - at - from.size());
+}
+
+std::size_t count(const std::string& text, std::string_view what) {
+  std::size_t found = 0;
+  for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++found;
+  return found;
+}
+
+// What a client makes of its stream: the object that it would have got unstreamed.
+std::string folded(const std::string& body, openai::Endpoint endpoint) {
+  http::SseScanner scanner;
+  scanner.feed(body);
+  openai::ReplyFold fold(endpoint);
+  http::SseEvent event;
+  while (scanner.next(event) == http::SseScanner::Status::event) {
+    if (event.data.empty()) continue;
+    const auto added = fold.add(event.data);
+    EXPECT_TRUE(added) << event.data;
+  }
+  const auto whole = fold.finish();
+  EXPECT_TRUE(whole) << body;
+  return whole.value_or("");
+}
+
+struct Asked {
+  std::string path, body;
+  bool stream = true;
+  Ear ear, alone;
+};
+
+TEST(Eviction, WhatGoesOnExactlyIsWordForWordWhatItWouldHaveBeenWithoutIt) {
+  net::Loop loop;
+  emulator::EmulatorOptions options{.profile = find_profile("a100-80/mistral-7b").value(), .served_as = {"tiny", "other"}, .api_keys = {}, .speed = 4, .prefix_cache = true};
+  const auto engine = std::move(emulator::EmulatedEngine::start(loop, options).value());
+  TwoModels house(loop, fmt::format("http://127.0.0.1:{}", engine->port()), {.kind = "vllm", .keepalive = "1h", .slots = 400, .resume = ResumeLevel::exact});
+
+  std::list<Asked> all;
+  for (int k = 0; k < 24; ++k) {
+    const bool chat = k % 4 != 3, stream = k % 4 != 1;
+    const std::string prompt = fmt::format("request {} says {}", k, std::string(static_cast<std::size_t>(k) * 7 + 1, 'x'));
+    // Half end by themselves, half by the limit they state; some are greedy, some have a seed.
+    const std::string end = k % 2 == 0 ? fmt::format(R"("max_tokens":{})", 150 + 10 * k) : fmt::format(R"("max_tokens":2000,"emulated_output_tokens":{})", 180 + 9 * k);
+    const std::string what = chat ? fmt::format(R"("messages":[{{"role":"user","content":"{}"}}])", prompt) : fmt::format(R"("prompt":"{}")", prompt);
+    const std::string how = stream ? R"("stream":true,"stream_options":{"include_usage":true},)" : "";
+    all.push_back({chat ? "/v1/chat/completions" : "/v1/completions", fmt::format(R"({{"model":"tiny",{}{}{},"ignore_eos":{},{}}})", how, k % 3 == 0 ? R"("seed":7,)" : "",
+                                                                                    what, k % 2 == 0, end), stream, {}, {}});
+  }
+  std::vector<std::unique_ptr<net::Call>> calls;
+  for (Asked& each : all) {
+    calls.push_back(house.begin(each.body, each.ear, each.path));
+    house.run_until([&] { return house.host.controller().totals().in_flight == static_cast<std::int64_t>(calls.size()); });
+  }
+  const auto evictions = [&] { return house.host.controller().totals().evictions; };
+  const auto ended = [&] { return std::ranges::all_of(all, [](const Asked& each) { return each.ear.complete || each.ear.failed; }); };
+  while (!ended()) {
+    const auto before = evictions();
+    const int swaps = house.swaps;
+    house.crowd(30);
+    house.run_until([&] { return ended() || (house.crowd_served() && house.swaps >= swaps + 2); });
+    if (evictions() == before) break;
+  }
+  house.run_until(ended);
+  EXPECT_GE(evictions(), 24) << "once each, on average";
+  // The same, asked of the engine itself.
+  for (Asked& each : all) calls.push_back(house.begin(each.body, each.alone, each.path, engine->port()));
+  house.run_until([&] { return std::ranges::all_of(all, [](const Asked& each) { return each.alone.complete; }); });
+
+  for (Asked& each : all) {
+    SCOPED_TRACE(each.body);
+    EXPECT_TRUE(each.ear.complete);
+    const bool chat = each.path == "/v1/chat/completions";
+    const auto endpoint = chat ? openai::Endpoint::chat : openai::Endpoint::completions;
+    const std::string got = each.stream ? folded(each.ear.body, endpoint) : each.ear.body;
+    const std::string wanted = each.stream ? folded(each.alone.body, endpoint) : each.alone.body;
+    const std::string text = chat ? R"("content":")" : R"("text":")";
+    ASSERT_FALSE(between(wanted, text, "\"").empty()) << wanted;
+    EXPECT_EQ(between(got, text, "\""), between(wanted, text, "\""));
+    for (const std::string name : {R"("finish_reason":)", R"("prompt_tokens":)", R"("completion_tokens":)", R"("total_tokens":)"}) {
+      EXPECT_EQ(between(got, name, ","), between(wanted, name, ",")) << name;
+    }
+    EXPECT_EQ(count(each.ear.body, "token_ids\":["), 0u);
+    if (!each.stream) continue;
+    EXPECT_EQ(count(each.ear.body, R"("role")"), chat ? 1u : 0u);
+    EXPECT_EQ(count(each.ear.body, R"("usage")"), 1u);
+    EXPECT_EQ(count(each.ear.body, "[DONE]"), 1u);
+    EXPECT_EQ(count(each.ear.body, R"("id":")"), count(each.ear.body, "\"id\":\"" + between(each.ear.body, R"("id":")", "\"") + "\""));
+  }
+  EXPECT_EQ(house.host.controller().totals().failed, 0);
 }
 
 }  // namespace

@@ -17,8 +17,8 @@ TEST(Resume, PlainTextGoesOnExactly) {
   EXPECT_EQ(chat(R"(,"stream":true,"temperature":0.7,"top_p":0.9,"seed":5,"max_tokens":100,"n":1,"user":"x")"), ResumeLevel::exact);
   EXPECT_EQ(chat(R"(,"stream":true,"stream_options":{"include_usage":true})"), ResumeLevel::exact);
   EXPECT_EQ(chat(R"(,"response_format":{"type":"text"},"presence_penalty":0,"logprobs":false)"), ResumeLevel::exact);
-  EXPECT_EQ(level("/v1/completions", R"("prompt":"hi")"), ResumeLevel::exact);
-  EXPECT_EQ(level("/v1/completions", R"("prompt":[1,2,3])"), ResumeLevel::exact);
+  EXPECT_EQ(level("/v1/completions", R"("prompt":"hi","max_tokens":9)"), ResumeLevel::exact);
+  EXPECT_EQ(level("/v1/completions", R"("prompt":[1,2,3],"max_tokens":9)"), ResumeLevel::exact);
 }
 
 TEST(Resume, WhatDependsOnMoreThanTokensCanOnlyBeginAgain) {
@@ -29,8 +29,9 @@ TEST(Resume, WhatDependsOnMoreThanTokensCanOnlyBeginAgain) {
     EXPECT_EQ(chat("," + more), ResumeLevel::restart) << more;
   }
   EXPECT_EQ(level("/v1/chat/completions", R"("messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:x"}}]}])"), ResumeLevel::restart);
-  EXPECT_EQ(level("/v1/completions", R"("prompt":["a","b"])"), ResumeLevel::restart);
-  EXPECT_EQ(level("/v1/completions", R"("prompt":"a","echo":true)"), ResumeLevel::restart);
+  EXPECT_EQ(level("/v1/completions", R"("max_tokens":9,"prompt":["a","b"])"), ResumeLevel::restart);
+  EXPECT_EQ(level("/v1/completions", R"("max_tokens":9,"prompt":"a","echo":true)"), ResumeLevel::restart);
+  EXPECT_EQ(level("/v1/completions", R"("prompt":"a")"), ResumeLevel::restart);
   EXPECT_EQ(level("/v1/embeddings", R"("input":"a")"), ResumeLevel::restart);
 }
 
