@@ -213,9 +213,8 @@ std::vector<Record> StateFolder::running() const {
     if (!record || !*record) continue;  // open() has read it
     if (lives((*record)->pid, (*record)->started, (*record)->boot)) {
       found.push_back(**record);
-    } else {
-      // Where something of it is still about to end the record stays, for make_room().
-      static_cast<void>(make_room(**record));
+    } else if (!make_room(**record)) {
+      continue;  // something of it is still about to end: the record stays for the next make_room()
     }
   }
   return found;
