@@ -96,6 +96,7 @@ class NaiveController {
   void on(const event::ProbeAnswered& e, Script& script);
   void on(const event::Share& e, Script& script);
   void on(const event::Swapped&, Script&) {}  // nobody holds several models here
+  void on(const event::ResidentChanged&, Script&) {}
   void on(const event::PlanReady&, Script&) {}
   void on(const event::PlanFailed&, Script&) {}
   void on(const event::ConfigurationChanged& e, Script& script);

@@ -28,7 +28,7 @@ void Controller::State::link_models(InstanceId id, const std::vector<ModelId>& f
 void Controller::State::availability_changed(ModelId id) {
   ModelRecord& m = model(id);
   const auto is_available = [&](InstanceId i) { return available(instances[i.index()]); };
-  const bool served = std::ranges::any_of(m.instances, is_available) || std::ranges::any_of(m.homes, is_available);
+  const bool served = std::ranges::any_of(m.instances, is_available) || std::ranges::any_of(m.homes, [&](InstanceId i) { return can_serve(instances[i.index()], id); });
   if (served) {
     m.unserved_since = never;
   } else if (m.unserved_since == never) {
@@ -291,6 +291,7 @@ void Controller::State::evaluate(InstanceRecord& i) {
   if (i.share && i.share_until > now) next = std::min(next, i.share_until);
   if (overdue) next = std::min(next, add(now, configuration->dispatch.release_timeout));
   if (next != never) wake(i, next);
+  fill(i);
   serve(id);
 }
 

@@ -1,6 +1,6 @@
 // Which model is served where, of instances that hold several: when one is left and for which, its drain and the eviction
-// of what would drain too long, the swap, and plans, their asking and their carrying out. What a rule or a plan says comes
-// from core/plan; here it is put into practice.
+// of what would drain too long, the asking for a swap (residents.cpp has what comes of it), and plans, their asking and
+// their carrying out. What a rule or a plan says comes from core/plan; here it is put into practice.
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -14,7 +14,6 @@ constexpr Duration look_interval = 500ms;
 constexpr Duration plan_interval = 2s;
 constexpr Duration plan_stale = 10s;       // a plan so old is not followed any more
 constexpr Duration answer_patience = 30s;  // for a plan
-constexpr Duration after_failure = 10s;    // before a swap that failed is tried again
 constexpr int cells_a_group = 48;
 constexpr double learning = 0.25;          // of the newest drain or swap
 constexpr double typical_drain = 2.5;      // residences, before one was seen
@@ -41,6 +40,13 @@ void Controller::State::describe_residency(InstanceRecord& i) {
   i.residency = {};
   i.residency.came = now;
   be(i, d.models.empty() ? std::nullopt : std::optional(d.models.front()));
+  if (d.coming) {
+    i.residency.next = d.coming;
+    i.residency.asked = true;
+    i.residency.asked_at = now;
+  } else if (!i.residency.resident) {
+    wake(i, now);
+  }
   for (const HeldModel& held : d.holds) {
     availability_changed(held.model);
     refresh_engine(held.model);
@@ -82,6 +88,7 @@ Duration Controller::State::setup_time(const InstanceRecord& i, ModelId to) cons
 std::vector<ResidentSummary> Controller::State::residents(const InstanceRecord& i) const {
   std::vector<ResidentSummary> all;
   for (const HeldModel& held : i.description.holds) {
+    if (held.model != i.residency.resident && !can_come(i, held.model)) continue;
     const ModelRecord& m = models[held.model.index()];
     const double scale = i.residency.setup_scale;
     ResidentSummary r{.model = held.model,
@@ -178,33 +185,6 @@ void Controller::State::swap_when_empty(InstanceRecord& i) {
     learned = learned == Duration{} ? took : learned + duration_from_seconds(learning * seconds(took - learned));
   }
   emit(action::Swap{i.description.id, *residency.next});
-}
-
-void Controller::State::on(const event::Swapped& e) {
-  InstanceRecord* i = instance(e.instance);
-  if (!i || !i->residency.asked) return;
-  InstanceRecord::Residency& residency = i->residency;
-  const auto wanted = std::exchange(residency.next, std::nullopt);
-  residency.asked = false;
-  const bool done = e.resident == wanted;
-  if (done) {
-    ++totals.swaps;
-    const Duration described = setup_time(*i, *wanted);
-    if (described > Duration{}) {
-      const double ratio = std::clamp(seconds(now - residency.asked_at) / seconds(described), 0.1, 10.0);
-      residency.setup_scale *= 1 + learning * (ratio - 1);
-    }
-  } else {
-    residency.not_before = add(now, after_failure);
-  }
-  be(*i, e.resident);
-  residency.came = now;
-  record({.decision = done ? Decision::swapped : Decision::swap_failed, .instance = e.instance, .model = e.resident});
-  i->governor.describe(i->description, configuration->dispatch);
-  i->scale = StepScale{};
-  progressed(*i);
-  link_models(e.instance, {}, i->description.models);
-  serve(e.instance);
 }
 
 // -- what is known for a decision
@@ -355,7 +335,7 @@ void Controller::State::decide_residency() {
   const bool follow = follows_plan();
   std::vector<InstanceId> undecided;
   for (const InstanceRecord& i : instances) {
-    if (i.present && !i.description.holds.empty() && available(i) && !i.residency.next && now >= i.residency.not_before) undecided.push_back(i.description.id);
+    if (i.present && !i.description.holds.empty() && available(i) && !i.residency.next) undecided.push_back(i.description.id);
   }
   // Who has least to do where it is goes first.
   const auto order_here = [&](InstanceId id) {
@@ -368,6 +348,7 @@ void Controller::State::decide_residency() {
     const std::vector<ResidentSummary> holds = residents(i);
     const bool idle = ledger.account(id).slots == 0;
     std::optional<ModelId> next = follow ? planned_next(i) : std::nullopt;
+    if (next && next != i.residency.resident && !can_come(i, *next)) next.reset();
     // A plan knows of late ones as little as of what came after it: nobody waits beside an instance with nothing to do.
     const bool left_idle = idle && next == i.residency.resident && next && wanted[next->index()].waiting == 0;
     // The paper's plan has all that wait: whoever has no part in it stays, as long as there is something to do.

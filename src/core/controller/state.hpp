@@ -2,7 +2,7 @@
 // files only. admission.cpp lets requests in and out of the queue, dispatch.cpp binds them to instances,
 // affinity.cpp says to which of several, attempts.cpp hears how that went, estimates.cpp learns from it how long requests take and wait, on_time.cpp chooses whom to give up,
 // fairness.cpp between tenants, shares.cpp what somebody has whatever the order says, residency.cpp which model is served
-// where, visits_ahead.cpp when one will be, instances.cpp minds breakers and stalls, queries.cpp and picture.cpp answer
+// where, residents.cpp what becomes of models asked for, visits_ahead.cpp when one will be, instances.cpp minds breakers and stalls, queries.cpp and picture.cpp answer
 // questions.
 #pragma once
 
@@ -224,7 +224,12 @@ struct InstanceRecord {
     bool asked = false;                // nothing runs any more, and the engine is at it
     Instant decided, asked_at, came = Instant::min();
     int draining = 0;                  // in flight when it was decided
-    Instant not_before = Instant::min();  // after a swap that failed
+    struct Failing {                   // models that could not be brought in, or broke down once they were
+      ModelId model;
+      int count = 0;                   // in a row
+      Instant not_before;
+    };
+    std::vector<Failing> failing;
     double setup_scale = 1;            // of swaps against what was described, as learned
   } residency;
   struct Prefixes {                    // what it may have cached
@@ -420,8 +425,20 @@ struct Controller::State {
   void settle(const LedgerEntry& entry, Tokens used);
   void pay(ModelRecord& m, const LedgerEntry::Charge& charge, double tokens);
 
-  // residency.cpp
+  // residents.cpp
   void on(const event::Swapped& e);
+  void on(const event::ResidentChanged& e);
+  const InstanceRecord::Residency::Failing* failing(const InstanceRecord& i, ModelId id) const;
+  bool can_come(const InstanceRecord& i, ModelId id) const;
+  bool can_serve(const InstanceRecord& i, ModelId id) const;
+  void has_failed(InstanceRecord& i, ModelId id);
+  void has_come(InstanceRecord& i, ModelId id);
+  void learn_resident(InstanceRecord& i, const HeldModel& found);
+  void reside(InstanceRecord& i, std::optional<ModelId> resident);
+  void well_again(InstanceRecord& i);
+  void fill(InstanceRecord& i);
+
+  // residency.cpp
   void on(const event::PlanReady& e);
   void on(const event::PlanFailed& e);
   void describe_residency(InstanceRecord& i);

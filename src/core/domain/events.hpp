@@ -65,7 +65,10 @@ struct InstanceLeft { InstanceId instance; };
 struct StatsRead { InstanceId instance; InstanceStats stats; };
 struct ProbeAnswered { InstanceId instance; bool healthy = false; std::string detail; };
 struct Share { InstanceId instance; int slots = 0; Instant until = never; };  // what this gateway may use of it
-struct Swapped { InstanceId instance; std::optional<ModelId> resident; };  // what is there now; another than was asked: it failed
+// What is there now; another than was asked, or none: it failed. `found`: as its engine told of itself, and how long it took.
+struct Swapped { InstanceId instance; std::optional<ModelId> resident; std::optional<HeldModel> found = {}; Duration put_away{}; };
+// Nobody asked: an engine that runs was found there, or the one there is gone.
+struct ResidentChanged { InstanceId instance; std::optional<ModelId> resident; std::optional<HeldModel> found = {}; };
 
 // -- planning and process
 struct PlanReady { Plan plan; };
@@ -83,7 +86,8 @@ using Event =
     std::variant<event::Arrived, event::Restored, event::Cancelled, event::Sent, event::FirstToken, event::ResumeFell, event::Progress,
                  event::Ended, event::SlotReleased, event::Persisted, event::PersistFailed, event::Published,
                  event::PublishFailed, event::Claimed, event::LeaseLost, event::InstanceJoined, event::InstanceChanged,
-                 event::InstanceLeft, event::StatsRead, event::ProbeAnswered, event::Share, event::Swapped, event::PlanReady,
+                 event::InstanceLeft, event::StatsRead, event::ProbeAnswered, event::Share, event::Swapped,
+                 event::ResidentChanged, event::PlanReady,
                  event::PlanFailed, event::ConfigurationChanged, event::DrainRequested, event::Tick>;
 
 // What an attempt that ended so was lost to; `asked`: why it was aborted, where it was. Nothing where it brought its client

@@ -33,7 +33,8 @@ enum class Decision : std::uint8_t {
   plan_dropped,    // made from a snapshot that is too old
   swap_decided,    // count: requests in flight that are drained first; model: what comes
   swapped,         // model: what is there now
-  swap_failed,
+  swap_failed,     // model: what did not come
+  resident_lost,   // model: what broke down
   evicted,         // count: tokens generated so far
 };
 

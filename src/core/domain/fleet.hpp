@@ -22,6 +22,7 @@ struct HeldModel {
   std::optional<Tokens> kv_capacity;
   Duration bring_in{};   // until it serves, once nothing else is there; what was learned is the controller's own
   Duration put_away{};   // until it has left
+  bool measured = false; // bring_in was seen, here
 };
 
 // What an instance can do, as far as it was found out by probing or configured.
@@ -35,6 +36,7 @@ struct InstanceDescription {
   std::optional<Tokens> context_length; // of one request
   std::optional<StepTimeModel> speed;   // how long its steps take, where a profile is known
   std::vector<HeldModel> holds;         // not empty: it serves one of these at a time, `models` is the one that is there
+  std::optional<ModelId> coming;        // of `holds`: being brought in already; Swapped will tell
   bool reports_waiting = false;         // its metrics tell queued requests: concurrency is found by raising load
   ResumeLevel resume = ResumeLevel::restart;  // that its engine can do
   bool drops_queued = true;             // forgets a queued request whose client left; if not, nothing may queue there

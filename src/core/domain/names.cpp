@@ -104,6 +104,7 @@ std::string_view name(Decision decision) {
     case Decision::swap_decided: return "swap_decided";
     case Decision::swapped: return "swapped";
     case Decision::swap_failed: return "swap_failed";
+    case Decision::resident_lost: return "resident_lost";
     case Decision::evicted: return "evicted";
   }
   return "unknown";
