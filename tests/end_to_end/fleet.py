@@ -302,10 +302,10 @@ def get(url, headers=None):
         return 0, str(error)
 
 
-def post(url, value, headers=None):
+def post(url, value, headers=None, timeout=PATIENCE):
     """Status, headers (names in lower case), body bytes."""
     host, _, path = url.removeprefix("http://").partition("/")
-    connection = http.client.HTTPConnection(host, timeout=PATIENCE)
+    connection = http.client.HTTPConnection(host, timeout=timeout)
     body = value if isinstance(value, bytes) else json.dumps(value).encode()
     connection.request("POST", "/" + path, body, {"Content-Type": "application/json", **(headers or {})})
     response = connection.getresponse()

@@ -27,6 +27,7 @@ def main():
     parser.add_argument("--alias", default="tiny", help="the model's name in the API")
     parser.add_argument("--embeddings", action="store_true", help="serve embeddings, and nothing else")
     parser.add_argument("--api-key")
+    parser.add_argument("--detached", action="store_true", help="serve until SIGTERM, whatever becomes of the standard input")
     args = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as folder:
@@ -61,7 +62,8 @@ def main():
         stop = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
         signal.signal(signal.SIGINT, lambda *_: stop.set())
-        threading.Thread(target=lambda: (sys.stdin.buffer.read(), stop.set()), daemon=True).start()
+        if not args.detached:
+            threading.Thread(target=lambda: (sys.stdin.buffer.read(), stop.set()), daemon=True).start()
         stop.wait()
     # The embedded server's own shutdown waits for its streams; the test is over, so nothing does.
     os._exit(0)

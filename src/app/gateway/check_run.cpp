@@ -93,8 +93,10 @@ int check_run(int argc, char** argv) {
     return problems;
   }
   for (const std::string& warning : config::warnings(*loaded)) fmt::print("{}: warning: {}\n", file, warning);
-  fmt::print("{} is good: {} instances, {} models, {} classes, {} tenants; listens on {}, admin on {}\n", file,
-             loaded->instances.size(), loaded->models.size(), loaded->classes.size(), loaded->tenants.size(),
+  std::size_t gpus = 0;
+  for (const config::Pool& pool : loaded->pools) gpus += pool.gpus.size();
+  fmt::print("{} is good: {} instances, {} GPUs in pools, {} models, {} classes, {} tenants; listens on {}, admin on {}\n", file,
+             loaded->instances.size(), gpus, loaded->models.size(), loaded->classes.size(), loaded->tenants.size(),
              config::to_string(loaded->listen), config::to_string(loaded->admin));
   if (!offline) try_engines(*loaded);
   return good;

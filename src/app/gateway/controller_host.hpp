@@ -28,6 +28,7 @@ class ControllerHost {
   void feed_after(Duration delay, Event event);
 
   const Controller& controller() const { return controller_; }
+  Snapshot snapshot() { return controller_.snapshot(loop_.now()); }  // action::StartPlanning's
   net::Loop& loop() { return loop_; }
 
  private:

@@ -3,12 +3,21 @@
 #include <algorithm>
 #include <utility>
 
+#include <fmt/format.h>
+
+#include "app/gateway/managed.hpp"
 #include "app/gateway/monitor.hpp"
 
 namespace qlm::gateway {
+namespace {
+
+constexpr Duration stray_patience = 30s;  // from SIGTERM to SIGKILL
+constexpr Duration stop_look = 20ms;
+
+}  // namespace
 
 Fleet::Fleet(net::Loop& loop, net::HttpClient& client, ControllerHost& host, Registry& registry, Say say)
-    : loop_(loop), client_(client), host_(host), registry_(registry), say_(std::move(say)) {}
+    : loop_(loop), client_(client), host_(host), registry_(registry), say_(std::move(say)), stop_timer_(loop) {}
 
 Fleet::~Fleet() = default;
 
@@ -52,16 +61,72 @@ void Fleet::models_changed() {
   for (const auto& each : monitors_) {
     offered_.insert(each->named().begin(), each->named().end());
   }
+  for (const auto& each : managed_) {
+    for (const config::PoolModel& model : each->pool().models) offered_.insert(*registry_.find_model(model.name));
+  }
+}
+
+void Fleet::manage(const std::vector<config::Pool>& pools, const process::StateFolder& folder) {
+  folder_ = &folder;
+  for (const config::Pool& pool : pools) {
+    for (const std::string& gpu : pool.gpus) managed_.push_back(std::make_unique<Managed>(*this, pool, gpu, folder));
+  }
+  models_changed();
+  host_.feed(event::ConfigurationChanged{registry_.controller_configuration()});  // their models may be new to the controller
+  std::vector<process::Record> running = folder.running();
+  // Where two run on one GPU, the first was being stopped when QLM ended.
+  std::ranges::sort(running, std::greater<>{}, &process::Record::started);
+  for (const process::Record& record : running) {
+    const auto at = std::ranges::find(managed_, record.slot, [](const auto& each) { return each->name(); });
+    if (at != managed_.end()) (*at)->adopt(record);
+    else end_stray(record);
+  }
+  for (const auto& each : managed_) each->settle();
+}
+
+void Fleet::end_stray(const process::Record& record) {
+  auto process = process::EngineProcess::adopt(loop_, *folder_, record, {.line = [](std::string_view) {}, .exited = [](const auto&) {}});
+  if (!process) return;  // gone already
+  say_(log::Level::warn, fmt::format("process {} serves {} for {}, which nobody wants: it is stopped", record.pid, record.what, record.slot));
+  (*process)->stop(stray_patience);
+  strays_.push_back(std::move(*process));
 }
 
 void Fleet::probe(InstanceId id) {
   for (const auto& each : monitors_) {
     if (each->id() == id) each->probe_now();
   }
+  for (const auto& each : managed_) {
+    if (each->id() == id) each->probe_now();
+  }
+}
+
+void Fleet::swap(InstanceId id, ModelId to) {
+  for (const auto& each : managed_) {
+    if (each->id() == id) each->swap(to);
+  }
+}
+
+std::size_t Fleet::engines_running() const {
+  return static_cast<std::size_t>(std::ranges::count_if(managed_, [](const auto& each) { return each->runs(); }));
+}
+
+void Fleet::stop_engines(net::Loop::Task done) {
+  stopped_ = std::move(done);
+  for (const auto& each : managed_) each->stop();
+  look_whether_stopped();
+}
+
+void Fleet::look_whether_stopped() {
+  if (engines_running() == 0) return loop_.post(std::move(stopped_));
+  stop_timer_.after(stop_look, [this] { look_whether_stopped(); });
 }
 
 std::shared_ptr<const Upstream> Fleet::upstream(InstanceId id) const {
   for (const auto& each : monitors_) {
+    if (each->id() == id) return each->upstream();
+  }
+  for (const auto& each : managed_) {
     if (each->id() == id) return each->upstream();
   }
   return nullptr;
@@ -77,6 +142,15 @@ std::vector<ModelFacts> Fleet::models() const {
       facts.instances.push_back(each->configured().name);
     }
   }
+  for (const auto& each : managed_) {
+    for (const config::PoolModel& model : each->pool().models) {
+      const ModelId id = *registry_.find_model(model.name);
+      ModelFacts& facts = found[id];
+      facts.name = model.name;
+      if (const auto context = each->context(id); context && (!facts.context_length || *facts.context_length < *context)) facts.context_length = context;
+      facts.instances.push_back(each->name());
+    }
+  }
   std::vector<ModelFacts> all;
   for (auto& [model, facts] : found) all.push_back(std::move(facts));
   return all;
@@ -87,11 +161,17 @@ bool Fleet::every_instance_seen() const {
 }
 
 bool Fleet::any_up() const {
-  return std::any_of(monitors_.begin(), monitors_.end(), [](const auto& each) { return each->up(); });
+  return std::ranges::any_of(monitors_, [](const auto& each) { return each->up(); }) || std::ranges::any_of(managed_, [](const auto& each) { return each->up(); });
+}
+
+std::optional<Swaps> Fleet::swaps(InstanceId id) const {
+  const auto at = std::ranges::find(managed_, id, [](const auto& each) { return each->id(); });
+  return at == managed_.end() ? std::nullopt : std::optional((*at)->swaps());
 }
 
 bool Fleet::up(InstanceId id) const {
-  return std::any_of(monitors_.begin(), monitors_.end(), [&](const auto& each) { return each->id() == id && each->up(); });
+  const auto is_up = [&](const auto& each) { return each->id() == id && each->up(); };
+  return std::ranges::any_of(monitors_, is_up) || std::ranges::any_of(managed_, is_up);
 }
 
 }  // namespace qlm::gateway

@@ -15,6 +15,7 @@
 #include "runtime/config/configuration.hpp"
 #include "runtime/net/http_client.hpp"
 #include "runtime/observe/log.hpp"
+#include "runtime/process/engine_process.hpp"
 
 namespace qlm::gateway {
 
@@ -37,6 +38,12 @@ struct ModelFacts {
   std::vector<std::string> instances;
 };
 
+// Models brought to an instance since this QLM began.
+struct Swaps {
+  std::int64_t done = 0, failed = 0;
+  Duration took{};  // all of them, without their drains
+};
+
 class Fleet {
  public:
   // Called with a line for the operator: found, lost, returned.
@@ -47,7 +54,13 @@ class Fleet {
 
   // Adds what is new, drops what is gone, starts anew what changed.
   void apply(const std::vector<config::Instance>& instances);
+  // The GPUs whose engines QLM runs itself; those that run since an earlier QLM are taken over. Once, at the start.
+  void manage(const std::vector<config::Pool>& pools, const process::StateFolder& folder);
   void probe(InstanceId id);  // answers action::Probe
+  void swap(InstanceId id, ModelId to);  // carries out action::Swap
+  // Ends the engines that QLM runs, and calls back when none is left. Whoever does not, leaves them to the next QLM.
+  void stop_engines(net::Loop::Task done);
+  std::size_t engines_running() const;
 
   std::shared_ptr<const Upstream> upstream(InstanceId id) const;  // nothing while it was never seen
   std::vector<ModelFacts> models() const;
@@ -55,10 +68,14 @@ class Fleet {
   bool every_instance_seen() const;  // each has answered a probe since it was added
   bool any_up() const;
   bool up(InstanceId id) const;
+  std::optional<Swaps> swaps(InstanceId id) const;  // nothing where no models come and go
 
  private:
   class Monitor;
+  class Managed;
   void models_changed();
+  void end_stray(const process::Record& record);
+  void look_whether_stopped();
 
   net::Loop& loop_;
   net::HttpClient& client_;
@@ -66,6 +83,11 @@ class Fleet {
   Registry& registry_;
   Say say_;
   std::vector<std::unique_ptr<Monitor>> monitors_;  // in the configuration's order
+  std::vector<std::unique_ptr<Managed>> managed_;
+  std::vector<std::unique_ptr<process::EngineProcess>> strays_;  // engines that nobody wants: told to end
+  const process::StateFolder* folder_ = nullptr;
+  net::Loop::Task stopped_;
+  net::Timer stop_timer_;
   std::set<ModelId> offered_;
 };
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
+#include <optional>
 #include <utility>
 
 #include "app/gateway/accounting.hpp"
@@ -9,6 +11,7 @@
 #include "app/gateway/controller_host.hpp"
 #include "app/gateway/fleet.hpp"
 #include "app/gateway/front_door.hpp"
+#include "app/gateway/planning_thread.hpp"
 #include "app/gateway/registry.hpp"
 #include "protocol/openai/errors.hpp"
 #include "runtime/net/http_client.hpp"
@@ -62,6 +65,16 @@ net::HttpServerLimits admin_limits() {
   return made;
 }
 
+// Where this system keeps what must outlive a program's end.
+std::string state_folder(const config::Configuration& configuration) {
+  const auto from = [](const char* name) { const char* value = std::getenv(name); return std::string(value ? value : ""); };
+  if (!configuration.state.empty()) return configuration.state;
+  if (const std::string own = from("STATE_DIRECTORY"); !own.empty()) return own.substr(0, own.find(':'));
+  if (const std::string all = from("XDG_STATE_HOME"); !all.empty()) return all + "/qlm";
+  const std::string home = from("HOME");
+  return home.empty() ? "/var/lib/qlm" : home + "/.local/state/qlm";
+}
+
 net::Address address_of(const config::ListenAddress& listen) { return {listen.host, listen.port}; }
 
 }  // namespace
@@ -85,6 +98,7 @@ struct Gateway::Parts {
   Registry registry;
   std::unique_ptr<net::HttpClient> client;
   std::unique_ptr<Accounting> accounting;
+  std::optional<process::StateFolder> folder;  // of engines that QLM runs itself
   ControllerHost host;
   Fleet fleet;
   FrontDoor door;
@@ -95,6 +109,7 @@ struct Gateway::Parts {
   net::Loop::Task drained;
   net::Timer drain_timer;
   std::unique_ptr<net::HttpServer> server, admin;
+  std::optional<PlanningThread> planning;  // from the first plan on
 
   void no_descriptors() {
     if (loop.now() < say_descriptors) return;
@@ -117,10 +132,15 @@ struct Gateway::Parts {
     say(log::Level::warn, fmt::format("instance {}: breaker opened, it is given no work: {}", who, why));
   }
 
+  void plan() {
+    if (!planning) planning.emplace(loop, [this](Plan made) { host.feed(event::PlanReady{std::move(made)}); });
+    planning->plan(host.snapshot());
+  }
+
   void perform(const Action& action) {
     if (const auto* probe = std::get_if<action::Probe>(&action)) return fleet.probe(probe->instance);
-    // Plans come with the planner; without one the controller serves in its fallback order.
-    if (const auto* plan = std::get_if<action::StartPlanning>(&action)) return host.feed(event::PlanFailed{plan->snapshot});
+    if (std::holds_alternative<action::StartPlanning>(action)) return plan();
+    if (const auto* swap = std::get_if<action::Swap>(&action)) return fleet.swap(swap->instance, swap->to);
     if (const auto* change = std::get_if<action::BreakerChanged>(&action)) return tell_of(*change);
     door.perform(action);
   }
@@ -157,6 +177,11 @@ Result<std::unique_ptr<Gateway>> Gateway::start(net::Loop& loop, const config::C
   std::unique_ptr<Gateway> gateway(
       new Gateway(std::make_unique<Parts>(loop, configuration, std::move(*accounting), std::move(say))));
   Parts* parts = gateway->parts_.get();
+  if (!configuration.pools.empty()) {
+    auto folder = process::StateFolder::open(state_folder(configuration));
+    if (!folder) return std::unexpected(folder.error());
+    parts->folder.emplace(std::move(*folder));
+  }
   parts->client->on_no_descriptors([parts] { parts->no_descriptors(); });
   parts->host.set_on_action([parts](const Action& action) { parts->perform(action); });
 
@@ -179,6 +204,7 @@ Result<std::unique_ptr<Gateway>> Gateway::start(net::Loop& loop, const config::C
   parts->admin = std::move(*admin);
 
   parts->fleet.apply(configuration.instances);
+  if (parts->folder) parts->fleet.manage(configuration.pools, *parts->folder);
   parts->accounting->reloaded(true, loop.wall());  // the first configuration was taken too
   return gateway;
 }
@@ -220,6 +246,9 @@ void Gateway::drain(Duration at_most, net::Loop::Task done) {
   parts_->host.feed(event::DrainRequested{});
   parts_->drain_timer.after(drain_look, [parts = parts_.get()] { parts->look_whether_drained(); });
 }
+
+std::size_t Gateway::engines_running() const { return parts_->fleet.engines_running(); }
+void Gateway::stop_engines(net::Loop::Task done) { parts_->fleet.stop_engines(std::move(done)); }
 
 void Gateway::hurry() { parts_->drain_until = parts_->loop.now(); }
 

@@ -29,6 +29,9 @@ class Gateway {
   // Takes no new requests, and calls back once when those it has are answered, or the time is over.
   void drain(Duration at_most, net::Loop::Task done);
   void hurry();  // drains no longer: what is unanswered is refused now
+  // Of those that QLM started. They go on when it ends, for the next QLM to find, unless they are stopped.
+  std::size_t engines_running() const;
+  void stop_engines(net::Loop::Task done);
   std::string waiting_for() const;  // for people, while it drains
   bool idle() const;                // no request is in the system
 

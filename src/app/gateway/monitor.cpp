@@ -22,12 +22,13 @@ bool ours_failed(const net::Fetched& answer) {
 
 }  // namespace
 
-Fleet::Monitor::Monitor(Fleet& fleet, const config::Instance& configured)
-    : fleet_(fleet), configured_(configured), id_(fleet.registry_.instance(configured.name)), timer_(fleet.loop_) {
+Fleet::Monitor::Monitor(Fleet& fleet, const config::Instance& configured, Hears hears)
+    : fleet_(fleet), configured_(configured), hears_(std::move(hears)), id_(fleet.registry_.instance(configured.name)), timer_(fleet.loop_) {
   discover();
 }
 
 void Fleet::Monitor::ask(const engines::EngineRequest& request, Then then) {
+  if (hushed_) return;
   call_ = ask_engine(fleet_.loop_, fleet_.client_, configured_, request,
                      [then = std::move(then)](const net::Fetched& answer) mutable { then(answer); });
 }
@@ -63,17 +64,20 @@ void Fleet::Monitor::next_question() {
 void Fleet::Monitor::discovered() {
   const engines::ProbeResult& found = probe_.result();
   if (found.health.readiness != engines::Readiness::ready) {
-    if (found.health.reason != last_reason_) {
+    const bool starting = hears_.found && !seen();  // it will take its time, and whoever started it says so
+    if (found.health.reason != last_reason_ && !starting) {
       last_reason_ = found.health.reason;
       fleet_.say_(log::Level::warn, fmt::format("instance {} at {} is not ready: {}", configured_.name, config::to_string(configured_.url), last_reason_));
     }
     tell(false, found.health.reason);
+    is_silent();
     const Duration pause = std::min(retry_longest, retry_first * (1 << std::min(discoveries_failed_++, 4)));
     return timer_.after(pause, [this] { discover(); });
   }
   discoveries_failed_ = 0;
   failures_ = 0;
   last_reason_.clear();
+  well_at_ = fleet_.loop_.now();
 
   const bool first = !seen();
   known_ = found;
@@ -94,6 +98,7 @@ void Fleet::Monitor::tell_of(InstanceDescription description, bool first) {
   fleet_.models_changed();
   // The models may be new to the controller too.
   fleet_.host_.feed(event::ConfigurationChanged{fleet_.registry_.controller_configuration()});
+  if (hears_.found) return hears_.found(description);
   if (first) fleet_.host_.feed(event::InstanceJoined{std::move(description)});
   else fleet_.host_.feed(event::InstanceChanged{std::move(description)});
 }
@@ -197,6 +202,7 @@ void Fleet::Monitor::check_health() {
 void Fleet::Monitor::health_said(bool healthy, const std::string& why) {
   if (healthy) {
     failures_ = 0;
+    well_at_ = fleet_.loop_.now();
     // Health says little of an engine that stalled: only a token does.
     if (probe_asked_ && stalled()) return canary();
     if (probe_asked_) tell(true, {});
@@ -246,8 +252,13 @@ void Fleet::Monitor::canary() {
   });
 }
 
+void Fleet::Monitor::is_silent() {
+  if (hears_.silent && seen()) hears_.silent(fleet_.loop_.now() - well_at_);
+}
+
 void Fleet::Monitor::tell(bool healthy, const std::string& why) {
   probe_asked_ = false;
+  if (hushed_) return;
   if (seen()) fleet_.host_.feed(event::ProbeAnswered{id_, healthy, why});
 }
 

@@ -17,7 +17,12 @@ namespace qlm::gateway {
 
 class Fleet::Monitor {
  public:
-  Monitor(Fleet& fleet, const config::Instance& configured);
+  // Of an engine that QLM started, who hears what else would be told to the controller.
+  struct Hears {
+    std::function<void(const InstanceDescription&)> found;  // ready, and what it is
+    std::function<void(Duration since)> silent;             // it was well, so long ago
+  };
+  Monitor(Fleet& fleet, const config::Instance& configured, Hears hears = {});
 
   const config::Instance& configured() const { return configured_; }
   InstanceId id() const { return id_; }
@@ -25,6 +30,8 @@ class Fleet::Monitor {
   // New terms, or new names of models, for the same engine: nothing of what it runs is touched. Returns what the
   // controller is to know of it now; nothing while it was not seen yet.
   std::optional<InstanceDescription> configure(const config::Instance& configured);
+
+  void hush() { hushed_ = true; }  // asks and tells nothing more
 
   bool seen() const { return upstream_ != nullptr; }
   bool up() const { return up_; }
@@ -50,10 +57,12 @@ class Fleet::Monitor {
   void canary();
   bool stalled() const;
   void tell(bool healthy, const std::string& why);
+  void is_silent();
   InstanceDescription describe(const engines::ProbeResult& found);
 
   Fleet& fleet_;
   config::Instance configured_;
+  Hears hears_;
   InstanceId id_;
   net::Timer timer_;
   std::unique_ptr<net::Call> call_;  // the monitor asks one thing at a time
@@ -63,6 +72,8 @@ class Fleet::Monitor {
   std::map<ModelId, std::optional<Tokens>> contexts_;  // of those it can serve
   std::set<ModelId> named_;
   bool up_ = false;
+  bool hushed_ = false;
+  Instant well_at_{};         // it last answered that it is
   bool looking_again_ = false;  // the probe under way is about its models only
   Instant look_at_{};
   bool probe_asked_ = false;  // the controller waits for an answer

@@ -41,13 +41,18 @@ void Registry::apply(const config::Configuration& configuration) {
   configured_models_.clear();
   longest_outputs_.clear();
   speeds_.clear();
+  profiles_.clear();
   models_.forget_aliases();  // those that engines add come again when the fleet is told
   for (const config::Model& model : configuration.models) {
     const ModelId id = models_.give(model.name);
     configured_models_.insert(id);
     models_.alias(model.served_as, id);
     if (const auto speed = speed_of(model.prior)) speeds_.emplace(id, *speed);
+    profiles_.emplace(id, model.prior.profile);
     if (model.max_output_tokens) longest_outputs_.emplace(id, *model.max_output_tokens);
+  }
+  for (const config::Pool& pool : configuration.pools) {
+    for (const config::PoolModel& model : pool.models) configured_models_.insert(models_.give(model.name));
   }
   apply_classes(configuration.classes);
   apply_tenants(configuration.tenants);
@@ -129,6 +134,11 @@ std::optional<Tokens> Registry::longest_output(ModelId id) const {
 std::optional<StepTimeModel> Registry::speed(ModelId id) const {
   const auto found = speeds_.find(id);
   return found == speeds_.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::string Registry::profile(ModelId id) const {
+  const auto found = profiles_.find(id);
+  return found == profiles_.end() ? std::string() : found->second;
 }
 
 std::optional<ClassId> Registry::find_class(std::string_view name) const {

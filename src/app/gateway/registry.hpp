@@ -44,6 +44,7 @@ class Registry {
   bool is_configured(ModelId id) const { return configured_models_.contains(id); }  // the file names it
   std::optional<Tokens> longest_output(ModelId id) const;  // that a client may ask for; nothing: as long as the engine can
   std::optional<StepTimeModel> speed(ModelId id) const;    // of an engine that serves it, where the file says
+  std::string profile(ModelId id) const;                   // the same, by its profile's name; empty: the file names none
   const std::vector<std::string>& model_names() const { return models_.all(); }
 
   // -- classes
@@ -76,6 +77,7 @@ class Registry {
   std::set<ModelId> configured_models_;
   std::map<ModelId, Tokens> longest_outputs_;
   std::map<ModelId, StepTimeModel> speeds_;
+  std::map<ModelId, std::string> profiles_;
   Names<ClassId> class_names_;
   Names<TenantId> tenant_names_;
   Names<InstanceId> instances_;

@@ -90,15 +90,28 @@ class Server {
       return gateway_->hurry();
     }
     draining_ = true;
+    stops_engines_ = signal == SIGINT;  // a person's Ctrl-C; a service that is restarted leaves them
     const Duration at_most = configuration_.drain_timeout;
     say(fmt::format("draining for at most {:.0f} s: {}; once more to stop at once", seconds(at_most), gateway_->waiting_for()));
     gateway_->drain(at_most, [this] {
       const bool all = gateway_->idle();
       say(all ? "drained" : "out of time, with " + gateway_->waiting_for());
       exit_ = all ? drained : requests_lost;
-      loop_.stop();
+      part_with_engines();
     });
     report_later();
+  }
+
+  void part_with_engines() {
+    report_.cancel();
+    const std::size_t running = gateway_->engines_running();
+    if (running == 0) return loop_.stop();
+    if (!stops_engines_) {
+      say(fmt::format("{} engine{} left running, for the next start to find", running, running == 1 ? " is" : "s are"));
+      return loop_.stop();
+    }
+    say(fmt::format("stopping {} engine{}", running, running == 1 ? "" : "s"));
+    gateway_->stop_engines([this] { loop_.stop(); });
   }
 
   void report_later() {
@@ -131,6 +144,7 @@ class Server {
   net::Timer report_;
   std::unique_ptr<Gateway> gateway_;
   bool draining_ = false;
+  bool stops_engines_ = false;
   int exit_ = drained;
 };
 
@@ -141,7 +155,8 @@ int run(int argc, char** argv) {
   CLI::App app{"Serves the OpenAI API from a queue in front of LLM serving engines.\n\n"
                "  qlm serve http://localhost:8000          one engine, no configuration\n"
                "  qlm serve --config qlm.yaml              classes, tenants, several engines\n\n"
-               "Signals: SIGHUP reads the configuration again, SIGTERM and SIGINT drain; a second one stops at once.\n"
+               "Signals: SIGHUP reads the configuration again, SIGTERM and SIGINT drain; a second one stops at once. Engines of pools\n"
+               "go on after SIGTERM, for the next start to find, and are stopped after SIGINT.\n"
                "Exit codes: 0 drained, 1 cannot start, 2 wrong usage or configuration, 3 stopped with requests unanswered."};
   app.name("qlm serve");
   app.add_option("URL", arguments.urls, "engines to serve, such as http://gpu1:8000");

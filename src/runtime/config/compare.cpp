@@ -35,6 +35,8 @@ Changes compare(const Configuration& now, const Configuration& next) {
   fixed("listen", now.listen, next.listen);
   fixed("admin", now.admin, next.admin);
 
+  if (now.state != next.state) changes.need_restart.push_back("state: cannot change while running; restart to apply it");
+
   const auto plain = [&](std::string_view key, const auto& a, const auto& b) {
     if (a != b) changes.changed.emplace_back(key);
   };
@@ -47,7 +49,8 @@ Changes compare(const Configuration& now, const Configuration& next) {
   compare_named("tenants", now.tenants, next.tenants, changes.changed);
   compare_named("models", now.models, next.models, changes.changed);
   compare_named("instances", now.instances, next.instances, changes.changed);
-  compare_named("pools", now.pools, next.pools, changes.changed);
+  // A restart is cheap: engines go on, and are found again.
+  if (now.pools != next.pools) changes.need_restart.push_back("pools: cannot change while running; restart to apply it, engines that stay as they are go on");
   plain("policy", now.policy, next.policy);
   plain("planning", now.planning, next.planning);
   plain("log", now.log, next.log);

@@ -147,6 +147,9 @@ struct Instance {
 using qlm::SwapPreset;
 struct PoolModel {
   std::string name;  // as clients say it; need not be among `models`
+  std::string command;  // starts its engine; empty: it cannot be served, only simulated
+  Duration load_timeout = 10min;  // from its start until it answers
+  Duration stop_timeout = 30s;    // from SIGTERM until it is gone; then SIGKILL
   std::string profile;  // its prior on this pool's GPUs; empty: that of `models`
   std::optional<Duration> bring_in, put_away;  // its prior
 
@@ -198,6 +201,7 @@ struct Configuration {
   std::vector<Model> models;
   std::vector<Instance> instances;
   std::vector<Pool> pools;
+  std::string state;             // a folder; empty: where the system keeps such things (state_folder)
   Policy policy = Policy::edf;
   Planning planning;
   Log log;

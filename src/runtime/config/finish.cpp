@@ -26,6 +26,7 @@ class Finisher {
     limits();
     if (c_.log.access == "off") c_.log.access.clear();
     else if (c_.log.access != "-") c_.log.access = in_folder(c_.log.access);
+    if (!c_.state.empty()) c_.state = in_folder(c_.state);
   }
 
  private:

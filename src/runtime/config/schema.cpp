@@ -185,7 +185,10 @@ const Section pool_model_prior_section{"What is known of it here", pool_model_pr
 
 const Key pool_model_keys[] = {
     nested("prior", Kind::section, "", same, pool_model_prior_section),
-    {"command", Kind::later, "", "how its engine is started"},
+    {"command", Kind::text, "", "starts its engine, without a shell; QLM adds address, port and served name, or puts them where {host}, {port}, {model} and {gpu} stand",
+     into<&PoolModel::command>},
+    {"load_timeout", Kind::duration, "10min", "from its start until it answers; then it is stopped and has failed", into<&PoolModel::load_timeout>},
+    {"stop_timeout", Kind::duration, "30s", "from SIGTERM until it is gone; then it is killed", into<&PoolModel::stop_timeout>},
 };
 const Section pool_model_section{"A pool's model", pool_model_keys};
 
@@ -199,7 +202,7 @@ const Section pool_prior_section{"What is known of its swaps", pool_prior_keys};
 
 const Key pool_keys[] = {
     required({"name", Kind::name, "", "its instances are NAME/GPU in logs and metrics", into<&Pool::name>}),
-    required({"gpus", Kind::names, "", "each is an instance that serves one of the models at a time; `qlm sim` only, so far", into<&Pool::gpus>}),
+    required({"gpus", Kind::names, "", "each is an instance that serves one of the models at a time; its engines see it as CUDA_VISIBLE_DEVICES", into<&Pool::gpus>}),
     required(nested("models", Kind::named, "the models that take turns", appended<&Pool::models>, pool_model_section)),
     ranged({"max_in_flight", Kind::count, "", "requests at once on each; otherwise found out", into<&Pool::max_in_flight>}, 1, 100'000),
     {"prefix_cache", Kind::flag, "false", "in `qlm sim`: each keeps prefixes that a trace names", into<&Pool::prefix_cache>},
@@ -245,11 +248,13 @@ const Key root_keys[] = {
     nested("tenants", Kind::named, "who may call", found_or_appended<&Configuration::tenants>, tenant_section),
     nested("models", Kind::named, "models that need more said than their engines tell", appended<&Configuration::models>, model_section),
     nested("instances", Kind::list, "the engines", appended<&Configuration::instances>, instance_section),
-    nested("pools", Kind::list, "hosts that swap models", appended<&Configuration::pools>, pool_section),
+    nested("pools", Kind::list, "GPUs whose engines QLM starts, stops and swaps", appended<&Configuration::pools>, pool_section),
     choice("policy", "edf",
            "order of the queue: arrival, class value, deadline, deadline with late ones last, expected work, models by turns "
-           "(two; no engine is told to swap yet), the paper's scheduler (three), or QLM's own",
+           "(two), the paper's scheduler (three), or QLM's own",
            into<&Configuration::policy>, policy_words),
+    {"state", Kind::path, "", "a folder for what must outlive QLM: which engines it started, and their output. Otherwise systemd's STATE_DIRECTORY, "
+     "or qlm in XDG_STATE_HOME, or ~/.local/state/qlm", into<&Configuration::state>},
     nested("planning", Kind::section, "", within<&Configuration::planning>, planning_section),
     nested("log", Kind::section, "", within<&Configuration::log>, log_section),
     {"tls", Kind::later, "", "TLS for clients"},

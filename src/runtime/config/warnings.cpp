@@ -69,7 +69,8 @@ void look_at_models(const Configuration& configuration, std::vector<std::string>
 }
 
 void look_at_policy(const Configuration& configuration, std::vector<std::string>& out) {
-  const bool any = std::ranges::any_of(configuration.models, [](const Model& m) { return m.prior.token_throughput || !m.prior.profile.empty(); });
+  const bool any = std::ranges::any_of(configuration.models, [](const Model& m) { return m.prior.token_throughput || !m.prior.profile.empty(); }) ||
+                   std::ranges::any_of(configuration.pools, [](const Pool& p) { return std::ranges::any_of(p.models, [](const PoolModel& m) { return !m.profile.empty(); }); });
   if (configuration.policy != Policy::qlm || any) return;
   out.push_back("policy: qlm does not know how fast any engine is, and without that cannot tell in overload who can be on time; say it with "
                 "`models: {NAME: {prior: {token_throughput: 2900/s}}}` (`qlm bench URL` prints the line) or a named profile");

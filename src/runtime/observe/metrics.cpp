@@ -220,6 +220,9 @@ std::string Metrics::expose(const Now& now) const {
   Snapshot busy(MetricType::Counter, "qlm_instance_busy_seconds_total", "Time with at least one request.");
   Snapshot stats_age(MetricType::Gauge, "qlm_instance_stats_age_seconds", "Since its own metrics were last read.");
   Snapshot state(MetricType::Gauge, "qlm_instance_state", "1; the state is the label.");
+  Snapshot swaps(MetricType::Counter, "qlm_swaps_total", "Models brought in, by the way they come.");
+  Snapshot swap_failures(MetricType::Counter, "qlm_swap_failures_total", "Models that did not come.");
+  Snapshot swapping(MetricType::Counter, "qlm_swap_seconds_total", "Time without any model: from when nothing ran until the next one served.");
   for (const InstanceNow& instance : now.instances) {
     const auto each = [&](Snapshot& snapshot, double value) { snapshot.add({{"instance_name", instance.name}}, value); };
     each(up, instance.up ? 1 : 0);
@@ -229,6 +232,10 @@ std::string Metrics::expose(const Now& now) const {
     each(busy, seconds(instance.busy));
     if (instance.stats_age) each(stats_age, seconds(*instance.stats_age));
     state.add({{"instance_name", instance.name}, {"state", instance.state}}, 1);
+    if (instance.way.empty()) continue;
+    swaps.add({{"instance_name", instance.name}, {"way", instance.way}}, static_cast<double>(instance.swaps));
+    each(swap_failures, static_cast<double>(instance.swap_failures));
+    each(swapping, seconds(instance.swapping));
   }
   Snapshot lost(MetricType::Counter, "qlm_access_log_lost_lines_total", "Access log lines that could not be written.");
   lost.add({}, static_cast<double>(now.access_lines_lost));
@@ -237,7 +244,7 @@ std::string Metrics::expose(const Now& now) const {
   Snapshot wasted(MetricType::Counter, "qlm_eviction_wasted_tokens_total",
                   "Tokens generated and lost by evictions, and of prompts read again for them that were not cached.");
   wasted.add({}, static_cast<double>(now.wasted.count));
-  for (Snapshot* each : {&queue_requests, &queue_tokens, &up, &stalled, &running, &slots, &busy, &stats_age, &state, &lost, &evictions, &wasted}) {
+  for (Snapshot* each : {&queue_requests, &queue_tokens, &up, &stalled, &running, &slots, &busy, &stats_age, &state, &swaps, &swap_failures, &swapping, &lost, &evictions, &wasted}) {
     std::move(*each).into(all);
   }
   return prometheus::TextSerializer{}.Serialize(all);

@@ -31,6 +31,9 @@ struct InstanceNow {
   std::optional<std::int64_t> slots;
   Duration busy{0};  // with at least one request running, since start
   std::optional<Duration> stats_age;
+  std::string way;                // how its models come and go: "restart"; empty: they do not
+  std::int64_t swaps = 0, swap_failures = 0;
+  Duration swapping{0};           // from when nothing ran until the next model served, of all those
 };
 
 // What is true at the moment of the scrape.

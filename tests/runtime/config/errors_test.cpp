@@ -167,7 +167,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"NoInstances", "instances: []\n", "qlm.yaml:1:12: instances: is empty, expected at least one\n"},
         Case{"NoPools", "pools: []\n", "qlm.yaml:1:8: pools: is empty, expected at least one\n"},
         Case{"APoolOfNothing", "pools: [{models: {}}]\n",
-             "qlm.yaml:1:9: pools[0].gpus: is missing: each is an instance that serves one of the models at a time; `qlm sim` only, so far\n"
+             "qlm.yaml:1:9: pools[0].gpus: is missing: each is an instance that serves one of the models at a time; its engines see it as CUDA_VISIBLE_DEVICES\n"
              "qlm.yaml:1:9: pools[0].name: is missing: its instances are NAME/GPU in logs and metrics\n"
              "qlm.yaml:1:18: pools[0].models: is empty, expected the models that take turns\n"},
         Case{"OnePoolTwice", "pools: [{name: x, gpus: [0], models: {a: }}, {name: x, gpus: [1], models: {a: }}]\n",
@@ -212,7 +212,7 @@ TEST(Mistakes, AreAllToldAtOnceInTheFilesOrder) {
             "qlm.yaml:1:9: listen: found 'here', expected an address such as 127.0.0.1:8080, [::1]:8080 or 0.0.0.0:8080; the port is "
             "missing or not 0 to 65535\n"
             "qlm.yaml:2:1: foo_bar_baz: no such key; known here: listen, admin, auth, limits, stream_keepalive, drain_timeout, classes, "
-            "default_class, tenants, models, instances, pools, policy, planning or log\n"
+            "default_class, tenants, models, instances, pools, policy, state, planning or log\n"
             "qlm.yaml:4:13: classes.a.ttft: found '5', expected a duration such as 250ms, 2s, 5min or 1h; did you mean '5s'?\n"
             "qlm.yaml:4:22: classes.a.tpot: found 'x', expected a duration such as 250ms, 2s, 5min or 1h\n"
             "qlm.yaml:5:9: policy: found 'sheperd', expected fcfs, priority, edf, edf-expire, sjf, greedy, shepherd, qlm-lp, qlm-lp-expire, qlm-sp or qlm; did you mean 'shepherd'?\n");
