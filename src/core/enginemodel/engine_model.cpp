@@ -34,7 +34,8 @@ EngineModel::EngineModel(const StepTimeModel& step_time, const EngineLimits& lim
   static_assert(std::tuple_size_v<decltype(phase_)> == block);
 }
 
-Result<SequenceId> EngineModel::submit(Tokens prompt, Tokens output, std::uint64_t user, std::vector<std::uint64_t> keys) {
+Result<SequenceId> EngineModel::submit(Tokens prompt, Tokens output, std::uint64_t user, std::vector<std::uint64_t> keys,
+                                       std::int64_t priority) {
   if (prompt.count < 1 || output.count < 1)
     return fail("a sequence needs a prompt and an output of at least one token");
   if (prompt.count > total_blocks_ * block || blocks_for(prompt.count + output.count) > total_blocks_) {
@@ -57,8 +58,13 @@ Result<SequenceId> EngineModel::submit(Tokens prompt, Tokens output, std::uint64
   s.user = user;
   s.prompt = prompt.count;
   s.output = output.count;
+  s.priority = priority;
   if (cache_) s.keys = std::move(keys);
-  link_back(waiting_, slot);
+  Slot next = none;
+  for (Slot last = waiting_.tail; last != none && sequences_[last].priority > priority; last = sequences_[last].before) {
+    next = last;
+  }
+  link_before(waiting_, slot, next);
   return id_of(slot);
 }
 
@@ -77,6 +83,12 @@ bool EngineModel::abort(SequenceId id) {
     release(*slot);
   }
   return true;
+}
+
+void EngineModel::forget_kv() {
+  assert(!in_step_);
+  while (running_.tail != none) preempt(running_.tail);
+  if (cache_) cache_->shrink_to(0);
 }
 
 std::optional<Duration> EngineModel::begin_step() {
@@ -174,7 +186,7 @@ void EngineModel::schedule_decode() {
 std::int64_t EngineModel::blocks_needed_to_decode() const { return phase_[phase_of(-decode_steps_)]; }
 
 void EngineModel::make_room_to_decode() {
-  while (blocks_needed_to_decode() > free_blocks_) preempt_last();
+  while (blocks_needed_to_decode() > free_blocks_) preempt(least_urgent());
 }
 
 void EngineModel::continue_chunked_prompt(std::int64_t& budget) {
@@ -184,7 +196,7 @@ void EngineModel::continue_chunked_prompt(std::int64_t& budget) {
   // Decoding sequences may have taken what was free when it was admitted. It is the last, so the victim is
   // itself.
   if (blocks_for(s.computed + chunk) - blocks_for(s.computed) > free_blocks_) {
-    preempt_last();
+    preempt(chunked_);
     return;
   }
   prefill_chunk(chunked_, chunk);
@@ -233,7 +245,7 @@ void EngineModel::admit_mixed(std::int64_t budget) {
     Sequence& s = sequences_[slot];
     if (blocks_to_admit(s) > free_blocks_) return;
     unlink(waiting_, slot);
-    link_back(running_, slot);
+    link_before(running_, slot, none);
     use_cached(s);
     const std::int64_t chunk = std::min(s.prompt + s.generated - s.computed, budget);
     prefill_chunk(slot, chunk);
@@ -255,7 +267,7 @@ void EngineModel::admit_whole_prompts() {
     if (prompt > budget && !first) return;  // a prompt over the whole budget has a step for itself
     if (blocks_to_admit(s) > free_blocks_ - (running_.size > 0 ? watermark : 0)) return;
     unlink(waiting_, slot);
-    link_back(running_, slot);
+    link_before(running_, slot, none);
     use_cached(s);
     prefill_chunk(slot, prompt);
     budget -= prompt;
@@ -279,8 +291,15 @@ void EngineModel::prefill_chunk(Slot slot, std::int64_t chunk) {
   }
 }
 
-void EngineModel::preempt_last() {
-  const Slot slot = running_.tail;
+EngineModel::Slot EngineModel::least_urgent() const {
+  Slot victim = running_.tail;
+  for (Slot slot = victim; slot != none; slot = sequences_[slot].before) {
+    if (sequences_[slot].priority > sequences_[victim].priority) victim = slot;
+  }
+  return victim;
+}
+
+void EngineModel::preempt(Slot slot) {
   preempted_.push_back(event_of(slot));
   ++totals_.preemptions;
   Sequence& s = sequences_[slot];
@@ -288,7 +307,9 @@ void EngineModel::preempt_last() {
   stop_running(slot);
   s.state = State::waiting;
   s.computed = 0;
-  link_front(waiting_, slot);
+  Slot next = waiting_.head;
+  while (next != none && sequences_[next].priority < s.priority) next = sequences_[next].after;
+  link_before(waiting_, slot, next);
 }
 
 // ---- sequences ----
@@ -352,19 +373,12 @@ std::optional<EngineModel::Slot> EngineModel::find(SequenceId id) const {
   return slot;
 }
 
-void EngineModel::link_front(List& list, Slot slot) {
-  sequences_[slot].before = none;
-  sequences_[slot].after = list.head;
-  (list.head == none ? list.tail : sequences_[list.head].before) = slot;
-  list.head = slot;
-  ++list.size;
-}
-
-void EngineModel::link_back(List& list, Slot slot) {
-  sequences_[slot].before = list.tail;
-  sequences_[slot].after = none;
-  (list.tail == none ? list.head : sequences_[list.tail].after) = slot;
-  list.tail = slot;
+void EngineModel::link_before(List& list, Slot slot, Slot next) {
+  const Slot before = next == none ? list.tail : sequences_[next].before;
+  sequences_[slot].before = before;
+  sequences_[slot].after = next;
+  (before == none ? list.head : sequences_[before].after) = slot;
+  (next == none ? list.tail : sequences_[next].before) = slot;
   ++list.size;
 }
 

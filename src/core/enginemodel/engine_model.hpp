@@ -8,7 +8,7 @@
 //   when its whole prompt fits into free blocks.
 // - Separate steps: whole prompts that can be admitted go first, in a step of their own; else everybody
 // decodes.
-// - Blocks run out: the last admitted sequence is preempted. It loses its KV, goes back to the head of the
+// - Blocks run out: the last admitted sequence is preempted, of the least urgent where priorities differ. It loses its KV, goes back to the head of the
 // queue,
 //   and later prefills its prompt and all it had generated (recompute). A step that preempted admits nobody.
 //
@@ -57,11 +57,15 @@ class EngineModel {
   // `output` is how many tokens it will generate, which a real engine learns only at the end; both at
   // least 1. `user` comes back in the reports. Fails only for a sequence that could not run even alone.
   // `keys`, for an engine with a prefix cache: one for each whole block of prompt and output, which stands for all text up
-  // to its end; as many as are known.
-  Result<SequenceId> submit(Tokens prompt, Tokens output, std::uint64_t user = 0, std::vector<std::uint64_t> keys = {});
+  // to its end; as many as are known. `priority`: a lower one is admitted sooner and preempted later (vLLM's policy
+  // "priority"); among equals the order is that of arrival.
+  Result<SequenceId> submit(Tokens prompt, Tokens output, std::uint64_t user = 0, std::vector<std::uint64_t> keys = {},
+                            std::int64_t priority = 0);
   // Forgets the sequence: at once where no step holds it, else when the step ends. False for an id no longer
   // known.
   bool abort(SequenceId id);
+  // Between two steps: the KV cache is gone, the prefixes it knew too. Who ran goes back to the queue, as if preempted.
+  void forget_kv();
 
   // Schedules the next step and says how long it takes; nothing when there is nothing to do. Each begun step
   // must be finished before the next.
@@ -115,6 +119,7 @@ class EngineModel {
     std::uint64_t user = 0;
     std::int64_t prompt = 0;
     std::int64_t output = 0;
+    std::int64_t priority = 0;
     std::int64_t generated = 0;    // state decoding: when it began to
     std::int64_t computed = 0;     // tokens in the KV cache; state decoding: when it began to
     std::int64_t decode_from = 0;  // state decoding: decode_steps_ when it began to
@@ -137,13 +142,13 @@ class EngineModel {
   std::optional<Slot> find(SequenceId id) const;
   SequenceId id_of(Slot slot) const;
   Event event_of(Slot slot) const { return {id_of(slot), sequences_[slot].user, Tokens{sequences_[slot].cached}}; }
-  void link_front(List& list, Slot slot);
-  void link_back(List& list, Slot slot);
+  void link_before(List& list, Slot slot, Slot next);  // none: at the end
   void unlink(List& list, Slot slot);
 
   std::int64_t computed_now(const Sequence& s) const;
   std::int64_t blocks_needed_to_decode() const;
-  void preempt_last();
+  Slot least_urgent() const;  // of those that run, the last admitted one of the highest priority number
+  void preempt(Slot slot);
   std::int64_t blocks_to_admit(const Sequence& s) const;
   std::int64_t uncached(const Sequence& s) const;
   void use_cached(Sequence& s);

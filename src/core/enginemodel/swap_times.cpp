@@ -23,7 +23,7 @@ Result<SwapTimes> swap_times(SwapPreset preset, std::string_view model) {
   if (preset == SwapPreset::cold2024) return SwapTimes{80s, {}};
   const auto gb = weights_gb(model);
   if (!gb) return fail("no preset knows how long " + std::string(model) + " takes to be brought in");
-  if (preset == SwapPreset::nvme) return SwapTimes{duration_from_seconds(*gb / disk_gb_a_second + 18), {}};
+  if (preset == SwapPreset::nvme) return SwapTimes{duration_from_seconds(*gb / disk_gb_a_second + seconds(engine_start)), {}};
   return SwapTimes{duration_from_seconds(*gb / link_gb_a_second + 0.3), duration_from_seconds(*gb / link_gb_a_second)};
 }
 

@@ -14,7 +14,9 @@ struct SwapTimes {
   Duration bring_in{}, put_away{};
 };
 
-// warm: over a link of 21 GB/s from the host's memory, and 0.3 s to wake; back the same way. nvme: 3.4 GB/s and 18 s of the
+inline constexpr Duration engine_start = 18s;  // of what `nvme` takes: the process, before it reads weights
+
+// warm: over a link of 21 GB/s from the host's memory, and 0.3 s to wake; back the same way. nvme: 3.4 GB/s and the
 // engine's start; nothing to put away. cold2024: 80 s, whatever the model. `model` as profiles name it; the error
 // names one whose weights are not known here, such as those spread over several GPUs.
 Result<SwapTimes> swap_times(SwapPreset preset, std::string_view model);

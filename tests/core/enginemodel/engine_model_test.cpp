@@ -131,6 +131,51 @@ TEST(EngineModel, TheLastAdmittedIsPreemptedAndRecomputed) {
   EXPECT_EQ(engine.totals().generated, Tokens{80});
 }
 
+TEST(EngineModel, ALowerPriorityIsAdmittedSoonerAndEqualsInTheirOrder) {
+  EngineModel engine(mixed, limits(16'000, 1));
+  engine.submit(Tokens{10}, Tokens{1}, 1, {}, 5).value();
+  engine.submit(Tokens{10}, Tokens{1}, 2).value();
+  engine.submit(Tokens{10}, Tokens{1}, 3, {}, -1).value();
+  engine.submit(Tokens{10}, Tokens{1}, 4).value();
+  Users order;
+  while (engine.begin_step()) order.push_back(users(engine.finish_step().finished).at(0));
+  EXPECT_EQ(order, (Users{3, 2, 4, 1}));
+}
+
+TEST(EngineModel, TheLeastUrgentGivesWayAndStandsBehindWhoIsMoreUrgent) {
+  EngineModel engine(mixed, limits(64, 2));
+  engine.submit(Tokens{16}, Tokens{40}, 1, {}, 1).value();
+  engine.submit(Tokens{16}, Tokens{40}, 2).value();
+  step(engine);
+  engine.submit(Tokens{16}, Tokens{1}, 3).value();
+  for (int i = 0; i < 16; ++i) EXPECT_TRUE(step(engine).preempted.empty());
+  EXPECT_EQ(users(step(engine).preempted), Users{1});
+  Users order;
+  while (engine.begin_step()) {
+    for (const auto user : users(engine.finish_step().finished)) order.push_back(user);
+  }
+  EXPECT_EQ(order, (Users{3, 2, 1}));
+}
+
+TEST(EngineModel, WhoRanWhenTheKvCacheWasForgottenComputesItAgainAndIsBeforeTheOthers) {
+  EngineLimits with_cache = limits(16'000, 2);
+  with_cache.prefix_cache = true;
+  EngineModel engine(mixed, with_cache);
+  const auto first = engine.submit(Tokens{32}, Tokens{5}, 1, {7, 8}).value();
+  engine.submit(Tokens{20}, Tokens{5}, 2).value();
+  engine.submit(Tokens{20}, Tokens{5}, 3).value();
+  step(engine);
+  step(engine);
+  engine.forget_kv();
+  EXPECT_EQ(engine.kv_blocks_used(), 0);
+  EXPECT_EQ(engine.running(), 0);
+  EXPECT_EQ(engine.generated(first), Tokens{2});
+  EXPECT_EQ(step(engine).prefilled, Tokens{32 + 2 + 20 + 2});  // the prefix too, which it had known
+  EXPECT_EQ(engine.waiting(), 1);
+  while (engine.begin_step()) engine.finish_step();
+  EXPECT_EQ(engine.totals().generated, Tokens{15});
+}
+
 TEST(EngineModel, SeparateStepsNeverMix) {
   EngineModel engine(apart, limits(16'000));
   engine.submit(Tokens{20}, Tokens{5}, 1).value();
