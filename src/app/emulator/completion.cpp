@@ -152,6 +152,38 @@ void Completion::on_tokens(std::uint32_t index, std::int64_t generated, bool fin
   end();
 }
 
+void Completion::on_stopped(Stop why) {
+  const auto self = shared_from_this();
+  if (ended_) return;
+  ++context_.metrics.finished[static_cast<std::size_t>(Metrics::Reason::abort)];
+  abandon();
+  if (silent_) return;  // stalled, and stays so
+  if (why == Stop::failed) {
+    const std::string error = engine_failure().body();
+    if (request_.stream) {
+      exchange_->write("data: " + error + "\n\ndata: [DONE]\n\n");
+      exchange_->finish();
+    } else {
+      exchange_->respond(500, content_type("application/json"), error);
+    }
+    return end();
+  }
+  for (std::uint32_t index = 0; index < choices_.size(); ++index) {
+    Choice& choice = choices_[index];
+    if (choice.done) continue;
+    choice.tokens.resize(static_cast<std::size_t>(choice.sent));
+    choice.finish_reason = "abort";
+    choice.stop_reason.clear();
+    if (request_.stream) stream_tokens(index, choice.sent, true);
+  }
+  if (request_.stream) {
+    finish_stream();
+  } else {
+    respond_whole();
+  }
+  end();
+}
+
 void Completion::observe(Choice& choice, std::int64_t generated, bool finished) {
   if (generated == choice.sent) return;
   Metrics& metrics = context_.metrics;

@@ -36,6 +36,7 @@ class Completion final : public StepLoop::Listener, public std::enable_shared_fr
   void start();
   void on_cached(std::uint32_t choice, Tokens cached) override { choices_[choice].cached = cached.count; }
   void on_tokens(std::uint32_t choice, std::int64_t generated, bool finished) override;
+  void on_stopped(Stop why) override;
 
  private:
   struct Choice {

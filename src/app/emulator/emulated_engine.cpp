@@ -8,6 +8,7 @@
 #include <iterator>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 
 #include "app/emulator/completion.hpp"
 #include "app/emulator/metrics.hpp"
@@ -42,8 +43,9 @@ void answer(net::Exchange& exchange, const Refusal& refusal) {
 // Every prompt of one /v1/embeddings request has to pass through the engine before it is answered.
 class EmbeddingWork final : public StepLoop::Listener {
  public:
-  EmbeddingWork(ExchangePtr exchange, std::size_t prompts, std::string reply, std::function<void()> on_end)
-      : exchange_(std::move(exchange)),
+  EmbeddingWork(StepLoop& steps, ExchangePtr exchange, std::size_t prompts, std::string reply, std::function<void()> on_end)
+      : steps_(steps),
+        exchange_(std::move(exchange)),
         left_(prompts),
         reply_(std::move(reply)),
         on_end_(std::move(on_end)) {}
@@ -52,8 +54,19 @@ class EmbeddingWork final : public StepLoop::Listener {
     answer(*exchange_, std::move(reply_));
     on_end_();
   }
+  void on_stopped(Stop) override {
+    abandon();
+    answer(*exchange_, engine_failure());
+    on_end_();
+  }
+  void runs_as(StepLoop::Ticket ticket) { tickets_.push_back(ticket); }
+  void abandon() {
+    for (const auto ticket : std::exchange(tickets_, {})) steps_.abort(ticket);
+  }
 
  private:
+  StepLoop& steps_;
+  std::vector<StepLoop::Ticket> tickets_;
   ExchangePtr exchange_;
   std::size_t left_;
   std::string reply_;
@@ -92,6 +105,9 @@ struct EmulatedEngine::Impl : std::enable_shared_from_this<Impl> {
             std::min(options.profile.max_model_len, options.profile.kv_tokens - EngineModel::block_size)
                 .count),
         steps(loop, options.profile, options.speed, options.prefix_cache) {
+    if (options.sleep) {
+      sleeper.emplace(loop, steps, *options.sleep, options.speed, [this](StepLoop::Listener::Stop why) { stop_all(why); });
+    }
     if (options.served_as.empty()) options.served_as.emplace_back(options.profile.model);
     started_at = unix_seconds();
     set_fault(options.fault);
@@ -114,7 +130,13 @@ struct EmulatedEngine::Impl : std::enable_shared_from_this<Impl> {
     return taken;
   }
 
+  void stop_all(StepLoop::Listener::Stop why) {
+    const auto all = in_flight;  // it shrinks only later, but new ones may come of what clients are told
+    for (const auto& [number, work] : all) work->on_stopped(why);
+  }
+
   void handle(ExchangePtr exchange);
+  bool dispatch_sleep(const ExchangePtr& exchange, std::string_view method, std::string_view path);
   void dispatch(const ExchangePtr& exchange, std::string_view method, std::string_view path);
   bool authorized(const net::Exchange& exchange) const;
   std::optional<Refusal> unknown_model(const std::string& model) const;
@@ -141,6 +163,7 @@ struct EmulatedEngine::Impl : std::enable_shared_from_this<Impl> {
   EmulatorOptions options;
   std::int64_t max_model_len;
   StepLoop steps;
+  std::optional<Sleeper> sleeper;
   Metrics metrics;
   Fault fault;
   std::int64_t started_at = 0;
@@ -188,7 +211,7 @@ void EmulatedEngine::Impl::dispatch(const ExchangePtr& exchange, std::string_vie
   if (get("/version")) return answer(*exchange, R"({"version":"0.32.0+qlm.emulator"})");
   if (get("/load")) return answer(*exchange, fmt::format(R"({{"server_load":{}}})", in_flight.size()));
   if (get("/metrics")) {
-    return answer(*exchange, metrics.text(options.served_as.front(), steps.engine(), steps.busy()),
+    return answer(*exchange, metrics.text(options.served_as.front(), steps.engine(), steps.busy(), sleeper ? sleeper->state() : "awake"),
                   "text/plain; version=1.0.0; charset=utf-8");
   }
   if (post("/emulator/fault")) {
@@ -197,6 +220,7 @@ void EmulatedEngine::Impl::dispatch(const ExchangePtr& exchange, std::string_vie
     set_fault(*asked);
     return answer(*exchange, "{}");
   }
+  if (sleeper && dispatch_sleep(exchange, method, path)) return;
   const bool generation = post("/v1/chat/completions") || post("/v1/completions") || post("/v1/responses");
   if (!generation && !post("/v1/embeddings") && !post("/tokenize") && !post("/detokenize")) {
     constexpr std::string_view known[] = {
@@ -214,6 +238,7 @@ void EmulatedEngine::Impl::dispatch(const ExchangePtr& exchange, std::string_vie
     return answer(*exchange, Refusal{.message = "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed",
                                      .type = "Bad Request"});
   }
+  if (sleeper && sleeper->talks_garbage() && (generation || path == "/v1/embeddings")) return answer(*exchange, engine_failure());
   if (generation) return generate(exchange, path);
   if (path == "/v1/embeddings") return embed(exchange);
 
@@ -225,6 +250,48 @@ void EmulatedEngine::Impl::dispatch(const ExchangePtr& exchange, std::string_vie
     return answer(*exchange, fmt::format(R"({{"prompt":{}}})", json_string(detokenize(request->tokens))));
   answer(*exchange, fmt::format(R"({{"count":{},"max_model_len":{},"tokens":[{}],"token_strs":null}})",
                                 request->tokens.size(), max_model_len, fmt::join(request->tokens, ",")));
+}
+
+// False: none of them. The answers' order is that of the requests.
+bool EmulatedEngine::Impl::dispatch_sleep(const ExchangePtr& exchange, std::string_view method, std::string_view path) {
+  constexpr std::string_view posts[] = {"/sleep", "/wake_up", "/collective_rpc", "/reset_prefix_cache"};
+  if (path == "/is_sleeping" && method == "GET") {
+    answer(*exchange, fmt::format(R"({{"is_sleeping":{}}})", sleeper->sleeping()));
+    return true;
+  }
+  if (path != "/is_sleeping" && std::ranges::count(posts, path) == 0) return false;
+  if (path == "/is_sleeping" || method != "POST") {
+    exchange->respond(405, content_type(json_type), R"({"detail":"Method Not Allowed"})");
+    return true;
+  }
+  const auto done = [exchange](std::string body) {
+    return [exchange, body = std::move(body)](bool ok) {
+      if (!ok) return answer(*exchange, engine_failure());
+      exchange->respond(200, body.empty() ? http::Fields{} : content_type(json_type), body);
+    };
+  };
+  if (path == "/sleep") {
+    const auto asked = parse_sleep(exchange->head().query());
+    if (asked) {
+      sleeper->sleep(asked->level, asked->mode, done(""));
+    } else {
+      answer(*exchange, asked.error());
+    }
+  } else if (path == "/wake_up") {
+    const auto asked = parse_wake_up(exchange->head().query());
+    if (asked) {
+      sleeper->wake_up(asked->weights, asked->kv_cache, done(""));
+    } else {
+      answer(*exchange, asked.error());
+    }
+  } else if (path == "/reset_prefix_cache") {
+    sleeper->reset_prefix_cache(done(""));
+  } else if (const auto named = parse_collective_rpc(*exchange->body()); !named) {
+    answer(*exchange, named.error());
+  } else {
+    sleeper->reload_weights(done(R"({"results":[null]})"));
+  }
+  return true;
 }
 
 std::string EmulatedEngine::Impl::models() const {
@@ -285,11 +352,7 @@ void EmulatedEngine::Impl::generate(const ExchangePtr& exchange, std::string_vie
     case Fault::Kind::refuse:
       return exchange->abort();
     case Fault::Kind::http_500:
-      return answer(
-          *exchange,
-          Refusal{.status = 500,
-                  .message = "EngineCore encountered an issue. See stack trace (above) for the root cause.",
-                  .type = "InternalServerError"});
+      return answer(*exchange, engine_failure());
     case Fault::Kind::http_503:
       return answer(
           *exchange,
@@ -345,19 +408,18 @@ void EmulatedEngine::Impl::embed(const ExchangePtr& exchange) {
       R"({{"id":"{}","object":"list","created":{},"model":{},"data":[{}],"usage":{{"prompt_tokens":{},"total_tokens":{},"completion_tokens":0,"prompt_tokens_details":null}}}})",
       id, unix_seconds(), json_string(request->model.empty() ? options.served_as.front() : request->model),
       data, tokens, tokens);
-  const auto work = std::make_shared<EmbeddingWork>(exchange, request->inputs.size(), std::move(reply),
+  const auto work = std::make_shared<EmbeddingWork>(steps, exchange, request->inputs.size(), std::move(reply),
                                                     forget_later(requests));
   keep(work, requests);
-  std::vector<StepLoop::Ticket> tickets;
   for (std::uint32_t i = 0; i < request->inputs.size(); ++i) {
     const auto ticket =
         steps.submit(*work, i, Tokens{static_cast<std::int64_t>(request->inputs[i].size())}, Tokens{1});
-    if (ticket) tickets.push_back(*ticket);  // below max_model_len it always fits
+    if (ticket) work->runs_as(*ticket);  // below max_model_len it always fits
   }
-  exchange->on_gone([weak = weak_from_this(), tickets, number = requests] {
+  exchange->on_gone([weak = weak_from_this(), weak_work = std::weak_ptr(work), number = requests] {
     const auto self = weak.lock();
     if (!self) return;
-    for (const auto ticket : tickets) self->steps.abort(ticket);
+    if (const auto leaving = weak_work.lock()) leaving->abandon();
     self->forget_later(number)();
   });
 }

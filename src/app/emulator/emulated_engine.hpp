@@ -5,10 +5,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "app/emulator/fault.hpp"
+#include "app/emulator/sleep.hpp"
 #include "base/result.hpp"
 #include "core/enginemodel/engine_model.hpp"
 #include "core/enginemodel/profiles.hpp"
@@ -27,6 +29,7 @@ struct EmulatorOptions {
   Tokens mean_output{228};             // of generations not told to ignore their end; geometric
   bool prefix_cache = false;           // keeps blocks by what is in them, and tells of cached tokens
   bool bare = false;                   // tells nothing of itself but its models: no metrics, no health, no version
+  std::optional<SleepTimes> sleep;     // in life's time; none: cannot, and has no endpoints for it
   Fault fault;
   std::function<void()> on_die;  // what the fault `die` does
 };

@@ -43,7 +43,8 @@ Metrics::Metrics()
       inter_token(inter_token_bounds),
       end_to_end(end_to_end_bounds) {}
 
-std::string Metrics::text(const std::string& model, const EngineModel& engine, Duration busy) const {
+std::string Metrics::text(const std::string& model, const EngineModel& engine, Duration busy,
+                          std::string_view sleep_state) const {
   const std::string labels = fmt::format(R"(engine="0",model_name={})", openai::json_string(model));
   std::string out;
   const auto one = [&](std::string_view name, std::string_view type, std::string_view help, auto value) {
@@ -60,7 +61,7 @@ std::string Metrics::text(const std::string& model, const EngineModel& engine, D
   out += fmt::format("vllm:num_requests_waiting_by_reason{{{},reason=\"deferred\"}} 0\n", labels);
   head(out, "vllm:engine_sleep_state", "gauge", "Engine sleep state.");
   for (const std::string_view state : {"awake", "weights_offloaded", "discard_all"}) {
-    out += fmt::format("vllm:engine_sleep_state{{{},sleep_state=\"{}\"}} {}\n", labels, state, state == "awake" ? 1 : 0);
+    out += fmt::format("vllm:engine_sleep_state{{{},sleep_state=\"{}\"}} {}\n", labels, state, state == sleep_state ? 1 : 0);
   }
   one("vllm:kv_cache_usage_perc", "gauge", "KV-cache usage. 1 means 100 percent usage.",
       static_cast<double>(engine.kv_blocks_used()) /

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/time.hpp"
@@ -32,7 +33,7 @@ struct Metrics {
   std::array<std::int64_t, 3> finished{};
   Histogram time_to_first_token, inter_token, end_to_end;
 
-  std::string text(const std::string& model, const EngineModel& engine, Duration busy) const;
+  std::string text(const std::string& model, const EngineModel& engine, Duration busy, std::string_view sleep_state) const;
 };
 
 }  // namespace qlm::emulator

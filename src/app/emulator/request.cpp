@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <boost/json/src.hpp>  // the library's body: this file is the only one to use it
+#include <functional>
 #include <limits>
 
 #include "protocol/openai/json_write.hpp"
@@ -344,9 +345,14 @@ std::string Refusal::body() const {
                      json_string(type), param.empty() ? "null" : json_string(param), status);
 }
 
+Refusal engine_failure() {
+  return {.status = 500,
+          .message = "EngineCore encountered an issue. See stack trace (above) for the root cause.",
+          .type = "InternalServerError"};
+}
+
 Parsed<Generation> parse_chat(const std::string& body) { return parse_generation(body, true); }
 Parsed<Generation> parse_completion(const std::string& body) { return parse_generation(body, false); }
-
 
 Parsed<Generation> parse_response(const std::string& body) {
   const auto object = parse_object(body);
@@ -419,6 +425,72 @@ Parsed<TokenizeRequest> parse_detokenize(const std::string& body) {
   TokenizeRequest request{.model = reader.text("model"), .tokens = std::move(*ids)};
   if (reader.refusal()) return std::unexpected(*reader.refusal());
   return request;
+}
+
+namespace {
+// Calls back for each key=value; the values meant here need no decoding.
+void each_of(std::string_view query, const std::function<void(std::string_view, std::string_view)>& tell) {
+  while (!query.empty()) {
+    const std::string_view pair = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(query.size(), pair.size() + 1));
+    const std::size_t sign = std::min(pair.find('='), pair.size());
+    tell(pair.substr(0, sign), pair.substr(std::min(pair.size(), sign + 1)));
+  }
+}
+}  // namespace
+
+Parsed<SleepRequest> parse_sleep(std::string_view query) {
+  SleepRequest request;
+  std::optional<Refusal> refusal;
+  each_of(query, [&](std::string_view key, std::string_view value) {
+    if (key == "level") {
+      if (value != "0" && value != "1" && value != "2") {
+        refusal = Refusal{.message = fmt::format("level must be 0, 1 or 2, got {}.", value), .param = "level"};
+      } else {
+        request.level = value[0] - '0';
+      }
+    } else if (key == "mode") {
+      if (value == "abort") {
+        request.mode = Sleeper::Mode::abort;
+      } else if (value == "wait") {
+        request.mode = Sleeper::Mode::wait;
+      } else if (value == "keep") {
+        request.mode = Sleeper::Mode::keep;
+      } else {
+        refusal = Refusal{.message = fmt::format("mode must be abort, wait or keep, got {}.", value), .param = "mode"};
+      }
+    }
+  });
+  if (refusal) return std::unexpected(*refusal);
+  return request;
+}
+
+Parsed<WakeRequest> parse_wake_up(std::string_view query) {
+  std::optional<WakeRequest> tagged;
+  std::optional<Refusal> refusal;
+  each_of(query, [&](std::string_view key, std::string_view value) {
+    if (key != "tags") return;
+    if (!tagged) tagged = WakeRequest{.weights = false, .kv_cache = false};
+    if (value == "weights") {
+      tagged->weights = true;
+    } else if (value == "kv_cache") {
+      tagged->kv_cache = true;
+    } else if (value != "scheduling") {
+      refusal = Refusal{.message = fmt::format("no tag {}; there are weights, kv_cache, scheduling", value), .param = "tags"};
+    }
+  });
+  if (refusal) return std::unexpected(*refusal);
+  return tagged.value_or(WakeRequest{});
+}
+
+Parsed<std::string> parse_collective_rpc(const std::string& body) {
+  const auto object = parse_object(body);
+  if (!object) return std::unexpected(object.error());
+  Reader reader(*object);
+  std::string method = reader.text("method");
+  if (method != "reload_weights") reader.complain("method", "only reload_weights is emulated");
+  if (reader.refusal()) return std::unexpected(*reader.refusal());
+  return method;
 }
 
 Parsed<Fault> parse_fault(const std::string& body) {

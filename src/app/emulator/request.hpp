@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "app/emulator/fault.hpp"
+#include "app/emulator/sleep.hpp"
 #include "app/emulator/text.hpp"
 
 namespace qlm::emulator {
@@ -22,6 +23,7 @@ struct Refusal {
   std::string param;  // empty: null
   std::string body() const;
 };
+Refusal engine_failure();  // as vLLM says that its engine broke down
 template <class T>
 using Parsed = std::expected<T, Refusal>;
 
@@ -69,6 +71,18 @@ struct TokenizeRequest {
 };
 Parsed<TokenizeRequest> parse_tokenize(const std::string& body);    // from "prompt" or "messages"
 Parsed<TokenizeRequest> parse_detokenize(const std::string& body);  // from "tokens"
+
+// From query strings. Unknown keys are ignored.
+struct SleepRequest {
+  int level = 1;
+  Sleeper::Mode mode = Sleeper::Mode::abort;
+};
+Parsed<SleepRequest> parse_sleep(std::string_view query);
+struct WakeRequest {
+  bool weights = true, kv_cache = true;
+};
+Parsed<WakeRequest> parse_wake_up(std::string_view query);
+Parsed<std::string> parse_collective_rpc(const std::string& body);  // the method, of which reload_weights is known
 
 Parsed<Fault> parse_fault(const std::string& body);
 

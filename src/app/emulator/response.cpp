@@ -75,6 +75,27 @@ void ResponseWork::on_tokens(std::uint32_t, std::int64_t generated, bool finishe
   end();
 }
 
+void ResponseWork::on_stopped(Stop why) {
+  const auto self = shared_from_this();
+  if (ended_) return;
+  ++context_.metrics.finished[static_cast<std::size_t>(Metrics::Reason::abort)];
+  context_.steps.abort(ticket_);
+  tokens_.resize(static_cast<std::size_t>(sent_));
+  cut_ = true;
+  const std::string error = engine_failure().body();
+  if (request_.stream && why == Stop::failed) {
+    exchange_->write("data: " + error + "\n\n");
+    exchange_->finish();
+  } else if (request_.stream) {
+    close_stream();
+  } else if (why == Stop::failed) {
+    exchange_->respond(500, content_type("application/json"), error);
+  } else {
+    exchange_->respond(200, content_type("application/json"), response("incomplete", true));
+  }
+  end();
+}
+
 void ResponseWork::event(std::string_view type, const std::string& members) {
   exchange_->write(fmt::format("event: {0}\ndata: {{{1},\"sequence_number\":{2},\"type\":\"{0}\"}}\n\n", type, members,
                                sequence_++));

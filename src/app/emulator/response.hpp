@@ -14,6 +14,7 @@ class ResponseWork final : public StepLoop::Listener, public std::enable_shared_
   ResponseWork(Generation request, std::shared_ptr<net::Exchange> exchange, CompletionContext context);
   void start();
   void on_tokens(std::uint32_t choice, std::int64_t generated, bool finished) override;
+  void on_stopped(Stop why) override;
 
  private:
   void event(std::string_view type, const std::string& members);  // members: without braces, in the API's order

@@ -7,11 +7,14 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "app/emulator/emulated_engine.hpp"
 #include "app/emulator/replay_log.hpp"
+#include "runtime/config/units.hpp"
 
 namespace qlm::emulator {
 namespace {
@@ -30,7 +33,8 @@ struct Arguments {
   std::string fault = "none";
   std::int64_t fault_after = 0, fault_count = 0;
   double fault_factor = 10;
-  bool bare = false, prefix_cache = false;
+  bool bare = false, prefix_cache = false, enable_sleep_mode = false;
+  std::string sleep_time, wake_time;
   bool print_profiles = false;
   std::string replay_log;
 };
@@ -48,7 +52,9 @@ Examples:
   qlm emulate --replay-log requests.csv.gz --profile rtxpro6000-96/llama-3.1-8b --max-num-seqs 128
 
 Serves /v1/chat/completions, /v1/completions, /v1/responses, /v1/embeddings, /v1/models, /tokenize, /detokenize,
-/health, /ping, /version, /metrics, /load, and POST /emulator/fault {"kind": "cut", "after_tokens": 5, "count": 1}.
+/health, /ping, /version, /metrics, /load; with --enable-sleep-mode and the environment's VLLM_SERVER_DEV_MODE=1 also
+POST /sleep?level=1|2, /wake_up?tags=weights|kv_cache, /collective_rpc {"method": "reload_weights"}, /reset_prefix_cache
+and GET /is_sleeping; and POST /emulator/fault {"kind": "cut", "after_tokens": 5, "count": 1}.
 Faults: refuse, http_500, http_503, stall, cut, garbage, slow (with "factor"), die, none.
 
 A prompt has one token for each four bytes of text. An output ends by itself after --mean-output tokens on average,
@@ -86,6 +92,35 @@ Result<Fault> chosen_fault(const Arguments& arguments) {
   return fault;
 }
 
+bool set_to_one(const char* variable) {
+  const char* value = std::getenv(variable);
+  return value != nullptr && std::string_view(value) == "1";
+}
+
+// Nothing where it may not sleep.
+Result<std::optional<SleepTimes>> chosen_sleep(const Arguments& arguments, const EngineProfile& profile) {
+  if (!arguments.enable_sleep_mode) return std::nullopt;
+  auto times = sleep_times(profile.model);
+  if (!times && (arguments.sleep_time.empty() || arguments.wake_time.empty())) {
+    return fail("--enable-sleep-mode: " + times.error().message + "; --sleep-time and --wake-time say it");
+  }
+  SleepTimes chosen = times.value_or(SleepTimes{});
+  if (!arguments.sleep_time.empty()) {
+    const auto stated = config::parse_duration(arguments.sleep_time);
+    if (!stated) return fail("--sleep-time: " + stated.error().message);
+    chosen.put_away = *stated;
+  }
+  if (!arguments.wake_time.empty()) {
+    const auto stated = config::parse_duration(arguments.wake_time);
+    if (!stated) return fail("--wake-time: " + stated.error().message);
+    chosen.bring_back = chosen.reload = *stated;
+    chosen.make_room = Duration{0};
+  }
+  // As vLLM, which leaves these endpoints away unless it is told to be in development.
+  if (!set_to_one("VLLM_SERVER_DEV_MODE")) return std::nullopt;
+  return chosen;
+}
+
 // With several instances each --listen is taken as it is, and the last one counted on from.
 Result<std::vector<net::Address>> addresses(const Arguments& arguments) {
   std::vector<net::Address> list;
@@ -119,6 +154,8 @@ int replay_command(const Arguments& arguments, const EngineProfile& profile) {
 int serve(const Arguments& arguments, const EngineProfile& profile) {
   const auto fault = chosen_fault(arguments);
   if (!fault) return complain(fault.error(), wrong_usage);
+  const auto sleep = chosen_sleep(arguments, profile);
+  if (!sleep) return complain(sleep.error(), wrong_usage);
   const auto listen = addresses(arguments);
   if (!listen) return complain(listen.error(), wrong_usage);
   net::raise_descriptor_limit();
@@ -134,6 +171,7 @@ int serve(const Arguments& arguments, const EngineProfile& profile) {
                                                .mean_output = Tokens{arguments.mean_output},
                                                .prefix_cache = arguments.prefix_cache,
                                                .bare = arguments.bare,
+                                               .sleep = *sleep,
                                                .fault = *fault,
                                                .on_die = [] { std::_Exit(70); }});
     if (!engine) return complain(engine.error(), failed);
@@ -187,6 +225,16 @@ int run(int argc, char** argv) {
   app.add_flag("--bare", a.bare, "tell nothing but the models, as an unknown engine: no metrics, no health, no version")
       ->group("Behaviour");
   app.add_option("--api-key", a.api_keys, "keys it asks for under /v1; may be repeated")->group("Behaviour");
+  app.add_flag("--enable-sleep-mode", a.enable_sleep_mode, "can be put to sleep, where the environment says VLLM_SERVER_DEV_MODE=1")
+      ->group("Sleep");
+  app.add_option("--sleep-time", a.sleep_time, "to put the weights away at level 1, divided by --speed (default: as their size over 21 GB/s)")
+      ->default_str("")
+      ->group("Sleep");
+  app.add_option("--wake-time", a.wake_time,
+                 "to bring the weights back, from the host at level 1 or reloaded at level 2, divided by --speed (default: their "
+                 "size over 21 GB/s and 0.3 s, or over 3.4 GB/s)")
+      ->default_str("")
+      ->group("Sleep");
   app.add_option("--fault", a.fault, "a way to fail from the start; see below")->group("Faults");
   app.add_option("--fault-after-tokens", a.fault_after, "tokens of a request before it strikes")
       ->check(CLI::NonNegativeNumber)

@@ -1,6 +1,7 @@
 #include "app/emulator/step_loop.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace qlm::emulator {
 
@@ -21,11 +22,29 @@ Result<StepLoop::Ticket> StepLoop::submit(Listener& listener, std::uint32_t choi
   const auto id = engine_.submit(prompt, output, ticket, std::move(keys));
   if (!id) return std::unexpected(id.error());
   entries_.emplace(ticket, Entry{&listener, choice, *id, output.count});
-  if (!engine_.in_step()) {
+  if (!engine_.in_step() && !paused_) {
     step_ends_ = loop_.now();
     begin();
   }
   return ticket;
+}
+
+void StepLoop::pause(bool finish_first, net::Loop::Task when_still) {
+  paused_ = true;
+  finish_first_ = finish_first ? last_ticket_ : 0;
+  if (!engine_.in_step()) return when_still();
+  when_still_ = std::move(when_still);
+}
+
+void StepLoop::resume() {
+  paused_ = false;
+  if (engine_.in_step()) return;
+  step_ends_ = loop_.now();
+  begin();
+}
+
+bool StepLoop::may_pause() const {
+  return paused_ && std::ranges::none_of(entries_, [&](const auto& each) { return each.first <= finish_first_; });
 }
 
 void StepLoop::abort(Ticket ticket) {
@@ -68,7 +87,8 @@ void StepLoop::end() {
   }
   // The next step's schedule does not wait for the writing of this one's tokens. Aborts made below fall into
   // it, as they would with a real engine.
-  begin();
+  const bool still = may_pause();
+  if (!still) begin();
 
   for (const Entry& entry : finished) entry.listener->on_tokens(entry.choice, entry.output, true);
   std::size_t kept = 0;
@@ -83,6 +103,7 @@ void StepLoop::end() {
     const Entry entry = found->second;
     entry.listener->on_tokens(entry.choice, engine_.generated(entry.id).count, false);
   }
+  if (still) std::exchange(when_still_, {})();
 }
 
 }  // namespace qlm::emulator
