@@ -200,6 +200,7 @@ void Fleet::Managed::serves() {
   HeldModel found = held(*known(engine_->model));
   found.slots = found_.slots;
   found.kv_capacity = found_.kv_capacity;
+  found.resume = found_.resume;
   // What it took counts once, and where it was seen.
   found.bring_in = std::exchange(engine_->brought_in, {});
   answer(engine_->model, found);

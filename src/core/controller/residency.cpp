@@ -74,6 +74,7 @@ void Controller::State::be(InstanceRecord& i, std::optional<ModelId> resident) {
   d.speed = held->speed;
   d.slots = held->slots;
   d.kv_capacity = held->kv_capacity;
+  if (held->resume) d.resume = *held->resume;
 }
 
 Duration Controller::State::setup_time(const InstanceRecord& i, ModelId to) const {

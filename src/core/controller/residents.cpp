@@ -62,6 +62,7 @@ void Controller::State::learn_resident(InstanceRecord& i, const HeldModel& found
   if (held == i.description.holds.end()) return;
   held->slots = found.slots;
   held->kv_capacity = found.kv_capacity;
+  if (found.resume) held->resume = found.resume;
   if (found.speed) held->speed = found.speed;
   if (found.bring_in <= Duration{}) return;
   held->bring_in = held->measured ? held->bring_in + duration_from_seconds(learning * seconds(found.bring_in - held->bring_in)) : found.bring_in;

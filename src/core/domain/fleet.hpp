@@ -23,6 +23,7 @@ struct HeldModel {
   Duration bring_in{};   // until it serves, once nothing else is there; what was learned is the controller's own
   Duration put_away{};   // until it has left
   bool measured = false; // bring_in was seen, here
+  std::optional<ResumeLevel> resume = {};  // that its engine can do; nothing: as the instance's
 };
 
 // What an instance can do, as far as it was found out by probing or configured.

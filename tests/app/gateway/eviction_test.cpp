@@ -88,7 +88,7 @@ class TwoModels {
     std::function<void()> again = [&] {
       if (holds()) return loop.stop();
       if (loop.now() > end) {
-        ADD_FAILURE() << "what was waited for did not happen";
+        ADD_FAILURE() << "what was waited for did not happen: " << to_text(host.controller().picture(), *registry.controller_configuration());
         return loop.stop();
       }
       look.after(1ms, [&] { again(); });
@@ -317,7 +317,7 @@ TEST(Eviction, WhatGoesOnExactlyIsWordForWordWhatItWouldHaveBeenWithoutIt) {
       house.crowd(30);
       house.run_until([&] { return ended() || (house.crowd_served() && house.swaps >= swaps + 2); });
     }
-    house.run_until(ended);
+    house.run_until([&] { return ended() && house.crowd_served(); });
     // The same, asked of the engine itself.
     for (Asked& each : all) calls.push_back(house.begin(each.body, each.alone, each.path, port));
     house.run_until([&] { return std::ranges::all_of(all, [](const Asked& each) { return each.alone.complete; }); });

@@ -167,6 +167,18 @@ TEST(Eviction, WhatWasKeptGoesOnlyWhereItCanGoOn) {
   EXPECT_EQ(w.where(w.running), able);
 }
 
+TEST(Eviction, OfSeveralModelsEachGoesOnAsItsOwnEngineCan) {
+  World w(configuration(Policy::greedy));
+  InstanceDescription d = holder(ResumeLevel::restart);
+  const InstanceId id = w.join(d);
+  w.complete(w.arrive({.model = 0}));
+  EXPECT_EQ(w.all<action::Dispatch>().back().resume, ResumeLevel::restart);
+  w.arrive({.model = 1});
+  w.advance(1s);
+  w.feed(event::Swapped{id, b, HeldModel{.model = b, .slots = 20, .resume = ResumeLevel::exact}});
+  EXPECT_EQ(w.all<action::Dispatch>().back().resume, ResumeLevel::exact);
+}
+
 // Ids cost the engine a little for each token; they are asked for where somebody may want the place.
 TEST(Eviction, TokensAreKeptOnlyWhereSomebodyMayBeEvicted) {
   World w;
