@@ -174,12 +174,43 @@ class Managed(unittest.TestCase):
             self.assertEqual([a.result()[0] for a in answers], [200] * 16, "unstreamed: nothing was delivered, so all run again")
             self.end(qlm)
 
-    def test_an_engine_killed_asleep_is_not_missed(self):
+    def test_an_idle_engine_that_is_killed_is_started_again(self):
         with Qlm(config=pool(self.state, models=["mistral-7b"])) as qlm:
             qlm.wait_ready("mistral-7b")
             pid = engine_of(qlm, "mistral-7b")
             os.kill(pid, signal.SIGKILL)
             wait_until(lambda: engine_of(qlm, "mistral-7b") != pid and resident(qlm), "another serves, though nobody asked")
+            self.end(qlm)
+
+    def test_an_engine_that_answers_errors_while_it_looks_well_is_started_anew(self):
+        with Qlm(config=pool(self.state, models=["mistral-7b"])) as qlm, ThreadPoolExecutor(4) as clients:
+            qlm.wait_ready("mistral-7b")
+            before = engine_of(qlm, "mistral-7b")
+            port = [re.search(r"starting mistral-7b on port (\d+)", line) for line in qlm.lines]
+            post("http://127.0.0.1:%s/emulator/fault" % [m.group(1) for m in port if m][-1], {"kind": "http_500"})
+            answers = [clients.submit(ask, qlm) for _ in range(4)]
+            wait_until(lambda: engine_of(qlm, "mistral-7b") != before, "another is started")
+            self.assertTrue(any("generates no token any more" in line for line in qlm.lines))
+            for answer in answers:
+                answer.result()
+            self.assertEqual(ask(qlm)[0], 200)
+            self.end(qlm)
+
+    def test_a_reload_cannot_take_a_pools_model_away(self):
+        with Qlm(config=pool(self.state)) as qlm:
+            qlm.wait_ready("mistral-7b")
+            qlm.config_file.write_text(qlm.config_file.read_text() + "models: {other: {served_as: mistral-7b}}\n")
+            qlm.signal(signal.SIGHUP)
+            wait_until(lambda: any("is not used" in line for line in qlm.lines), "it is refused")
+            self.assertEqual([ask(qlm, m)[0] for m in ("vicuna-13b", "mistral-7b")], [200, 200])
+            self.end(qlm)
+
+    def test_ctrl_c_twice_ends_engines_that_will_not(self):
+        stubborn = {"mistral-7b": f"sh -c 'trap \"\" TERM; {EMULATE} --model mistral-7b --listen {{host}}:{{port}}; sleep 1000'"}
+        with Qlm(config=pool(self.state, commands=stubborn).replace("stop_timeout: 5s", "stop_timeout: 10min")) as qlm:
+            qlm.wait_ready("mistral-7b")
+            qlm.signal(signal.SIGINT)
+            wait_until(lambda: any("stopping 1 engine" in line for line in qlm.lines), "it waits for its engine")
             self.end(qlm)
 
     def test_an_engine_that_is_silent_is_started_anew(self):
@@ -225,6 +256,57 @@ class Managed(unittest.TestCase):
             wait_until(lambda: any("hangs did not answer within its load_timeout" in line for line in qlm.lines), "it is given up")
             self.assertEqual(ask(qlm)[0], 200)
             self.assertEqual(hangs.result()[0], 503)
+            self.end(qlm)
+
+    def sleepers(self, memory):
+        """Two models whose engines may sleep, 14 GiB each, and so much of the host's memory for that."""
+        text = pool(self.state, commands={m: f"{EMULATE} --model {m} --enable-sleep-mode" for m in ("mistral-7b", "vicuna-13b")})
+        return text.replace("    models:\n", f"    host_memory: {memory}\n    models:\n").replace("stop_timeout: 5s", "stop_timeout: 5s, memory: 14GiB")
+
+    def test_engines_that_may_sleep_are_woken_and_not_started_again(self):
+        with Qlm(config=self.sleepers("100GiB")) as qlm:
+            qlm.wait_ready("mistral-7b", "vicuna-13b")
+            for model in ("vicuna-13b", "mistral-7b") * 3:
+                self.assertEqual(ask(qlm, model)[0], 200)
+            metrics = qlm.metrics()
+            self.assertEqual(total(metrics, "qlm_swaps_total", 'way="start"'), 2)
+            self.assertGreaterEqual(total(metrics, "qlm_swaps_total", 'way="wake"'), 4)
+            self.assertEqual(len(processes(self.state)), 2)
+            self.end(qlm)
+
+    def test_where_the_hosts_memory_is_full_an_engine_is_stopped_instead(self):
+        with Qlm(config=self.sleepers("20GiB")) as qlm:
+            qlm.wait_ready("mistral-7b", "vicuna-13b")
+            for model in ("vicuna-13b", "mistral-7b") * 2:
+                self.assertEqual(ask(qlm, model)[0], 200)
+            said = [line for line in qlm.lines if "sleeps," in line or "ended" in line]
+            self.assertIn("sleeps,", said[0], "there is room for one")
+            self.assertIn("ended", said[1], "and not for another beside the one that is about to be woken")
+            self.end(qlm)
+
+    def test_an_engine_killed_in_its_sleep_is_started_when_it_is_wanted(self):
+        with Qlm(config=self.sleepers("100GiB")) as qlm:
+            qlm.wait_ready("mistral-7b", "vicuna-13b")
+            self.assertEqual(ask(qlm, "mistral-7b")[0], 200)
+            self.assertEqual(ask(qlm, "vicuna-13b")[0], 200)
+            os.kill(engine_of(qlm, "mistral-7b"), signal.SIGKILL)
+            wait_until(lambda: any("in its sleep" in line for line in qlm.lines), "it is noticed")
+            self.assertEqual(ask(qlm, "vicuna-13b")[0], 200, "the other goes on")
+            self.assertEqual(ask(qlm, "mistral-7b")[0], 200)
+            self.end(qlm)
+
+    def test_sleeping_engines_are_found_asleep_by_the_next_qlm(self):
+        with Qlm(config=self.sleepers("100GiB")) as qlm:
+            qlm.wait_ready("mistral-7b", "vicuna-13b")
+            self.assertEqual(ask(qlm, "mistral-7b")[0], 200)
+            self.assertEqual(ask(qlm, "vicuna-13b")[0], 200)
+            before = processes(self.state)
+            self.assertEqual(len(before), 2)
+            qlm.kill()
+        with Qlm(config=self.sleepers("100GiB")) as qlm:
+            for model in ("vicuna-13b", "mistral-7b", "vicuna-13b"):
+                self.assertEqual(ask(qlm, model)[0], 200)
+            self.assertEqual(processes(self.state), before)
             self.end(qlm)
 
     def test_real_llama_cpp_processes_take_turns(self):

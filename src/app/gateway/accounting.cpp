@@ -60,10 +60,7 @@ std::string Accounting::metrics_text(const Controller& controller, const Registr
     instance.slots = view.limit;
     instance.busy = view.busy;
     if (const auto swaps = fleet.swaps(view.id)) {
-      instance.way = "restart";
-      instance.swaps = swaps->done;
-      instance.swap_failures = swaps->failed;
-      instance.swapping = swaps->took;
+      instance.swaps = observe::SwapsNow{swaps->started, swaps->woken, swaps->failed, swaps->took};
     }
     if (view.stats_at) instance.stats_age = now - *view.stats_at;
     state.instances.push_back(std::move(instance));

@@ -62,7 +62,7 @@ void Fleet::models_changed() {
     offered_.insert(each->named().begin(), each->named().end());
   }
   for (const auto& each : managed_) {
-    for (const config::PoolModel& model : each->pool().models) offered_.insert(*registry_.find_model(model.name));
+    offered_.insert(each->models().begin(), each->models().end());
   }
 }
 
@@ -79,16 +79,19 @@ void Fleet::manage(const std::vector<config::Pool>& pools, const process::StateF
   for (const process::Record& record : running) {
     const auto at = std::ranges::find(managed_, record.slot, [](const auto& each) { return each->name(); });
     if (at != managed_.end()) (*at)->adopt(record);
-    else end_stray(record);
+    else end_stray(record, stray_patience);
   }
   for (const auto& each : managed_) each->settle();
 }
 
-void Fleet::end_stray(const process::Record& record) {
-  auto process = process::EngineProcess::adopt(loop_, *folder_, record, {.line = [](std::string_view) {}, .exited = [](const auto&) {}});
-  if (!process) return;  // gone already
+void Fleet::end_stray(const process::Record& record, Duration patience, std::function<void()> done) {
+  auto process = process::EngineProcess::adopt(loop_, *folder_, record, {.line = [](std::string_view) {}, .exited = [this, done, pid = record.pid](const auto&) {
+    std::erase_if(strays_, [&](const auto& each) { return each->record().pid == pid; });
+    done();
+  }});
+  if (!process) return done();  // gone already
   say_(log::Level::warn, fmt::format("process {} serves {} for {}, which nobody wants: it is stopped", record.pid, record.what, record.slot));
-  (*process)->stop(stray_patience);
+  (*process)->stop(patience);
   strays_.push_back(std::move(*process));
 }
 
@@ -108,13 +111,28 @@ void Fleet::swap(InstanceId id, ModelId to) {
 }
 
 std::size_t Fleet::engines_running() const {
-  return static_cast<std::size_t>(std::ranges::count_if(managed_, [](const auto& each) { return each->runs(); }));
+  std::size_t all = strays_.size();
+  for (const auto& each : managed_) all += each->engines();
+  return all;
+}
+
+Bytes Fleet::asleep_memory(std::string_view pool) const {
+  Bytes all{0};
+  for (const auto& each : managed_) {
+    if (each->pool().name == pool) all += each->asleep_memory();
+  }
+  return all;
 }
 
 void Fleet::stop_engines(net::Loop::Task done) {
   stopped_ = std::move(done);
   for (const auto& each : managed_) each->stop();
   look_whether_stopped();
+}
+
+void Fleet::kill_engines() {
+  for (const auto& each : managed_) each->kill();
+  for (const auto& each : strays_) each->stop(Duration{});
 }
 
 void Fleet::look_whether_stopped() {
@@ -143,10 +161,9 @@ std::vector<ModelFacts> Fleet::models() const {
     }
   }
   for (const auto& each : managed_) {
-    for (const config::PoolModel& model : each->pool().models) {
-      const ModelId id = *registry_.find_model(model.name);
+    for (const ModelId id : each->models()) {
       ModelFacts& facts = found[id];
-      facts.name = model.name;
+      facts.name = registry_.model_name(id);
       if (const auto context = each->context(id); context && (!facts.context_length || *facts.context_length < *context)) facts.context_length = context;
       facts.instances.push_back(each->name());
     }
@@ -161,7 +178,7 @@ bool Fleet::every_instance_seen() const {
 }
 
 bool Fleet::any_up() const {
-  return std::ranges::any_of(monitors_, [](const auto& each) { return each->up(); }) || std::ranges::any_of(managed_, [](const auto& each) { return each->up(); });
+  return std::ranges::any_of(monitors_, [](const auto& each) { return each->up(); }) || std::ranges::any_of(managed_, [](const auto& each) { return each->ready(); });
 }
 
 std::optional<Swaps> Fleet::swaps(InstanceId id) const {

@@ -40,7 +40,7 @@ struct ModelFacts {
 
 // Models brought to an instance since this QLM began.
 struct Swaps {
-  std::int64_t done = 0, failed = 0;
+  std::int64_t started = 0, woken = 0, failed = 0;
   Duration took{};  // all of them, without their drains
 };
 
@@ -60,6 +60,7 @@ class Fleet {
   void swap(InstanceId id, ModelId to);  // carries out action::Swap
   // Ends the engines that QLM runs, and calls back when none is left. Whoever does not, leaves them to the next QLM.
   void stop_engines(net::Loop::Task done);
+  void kill_engines();  // what is being stopped, at once
   std::size_t engines_running() const;
 
   std::shared_ptr<const Upstream> upstream(InstanceId id) const;  // nothing while it was never seen
@@ -74,7 +75,8 @@ class Fleet {
   class Monitor;
   class Managed;
   void models_changed();
-  void end_stray(const process::Record& record);
+  void end_stray(const process::Record& record, Duration patience, std::function<void()> done = [] {});
+  Bytes asleep_memory(std::string_view pool) const;  // of the host, taken by its engines that sleep
   void look_whether_stopped();
 
   net::Loop& loop_;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <optional>
 #include <utility>
 
@@ -73,6 +74,18 @@ std::string state_folder(const config::Configuration& configuration) {
   if (const std::string all = from("XDG_STATE_HOME"); !all.empty()) return all + "/qlm";
   const std::string home = from("HOME");
   return home.empty() ? "/var/lib/qlm" : home + "/.local/state/qlm";
+}
+
+// Without pools nobody looks after what an earlier configuration started, and nobody may end it unasked either.
+void warn_of_engines(const std::string& path, const Gateway::Say& say) {
+  std::error_code unreadable;
+  if (!std::filesystem::exists(path, unreadable)) return;
+  const auto folder = process::StateFolder::open(path);
+  if (!folder) return;  // another QLM has it, or it is not ours
+  for (const process::Record& record : folder->running()) {
+    say(log::Level::warn, fmt::format("process {} serves {} for {} of an earlier configuration, and no pool has it now: end it by hand, or start QLM with its pool",
+                                      record.pid, record.what, record.slot));
+  }
 }
 
 net::Address address_of(const config::ListenAddress& listen) { return {listen.host, listen.port}; }
@@ -177,7 +190,9 @@ Result<std::unique_ptr<Gateway>> Gateway::start(net::Loop& loop, const config::C
   std::unique_ptr<Gateway> gateway(
       new Gateway(std::make_unique<Parts>(loop, configuration, std::move(*accounting), std::move(say))));
   Parts* parts = gateway->parts_.get();
-  if (!configuration.pools.empty()) {
+  if (configuration.pools.empty()) {
+    warn_of_engines(state_folder(configuration), parts->say);
+  } else {
     auto folder = process::StateFolder::open(state_folder(configuration));
     if (!folder) return std::unexpected(folder.error());
     parts->folder.emplace(std::move(*folder));
@@ -248,6 +263,7 @@ void Gateway::drain(Duration at_most, net::Loop::Task done) {
 }
 
 std::size_t Gateway::engines_running() const { return parts_->fleet.engines_running(); }
+void Gateway::kill_engines() { parts_->fleet.kill_engines(); }
 void Gateway::stop_engines(net::Loop::Task done) { parts_->fleet.stop_engines(std::move(done)); }
 
 void Gateway::hurry() { parts_->drain_until = parts_->loop.now(); }

@@ -32,6 +32,7 @@ class Gateway {
   // Of those that QLM started. They go on when it ends, for the next QLM to find, unless they are stopped.
   std::size_t engines_running() const;
   void stop_engines(net::Loop::Task done);
+  void kill_engines();
   std::string waiting_for() const;  // for people, while it drains
   bool idle() const;                // no request is in the system
 

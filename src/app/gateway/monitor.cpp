@@ -65,13 +65,14 @@ void Fleet::Monitor::discovered() {
   const engines::ProbeResult& found = probe_.result();
   if (found.health.readiness != engines::Readiness::ready) {
     const bool starting = hears_.found && !seen();  // it will take its time, and whoever started it says so
-    if (found.health.reason != last_reason_ && !starting) {
-      last_reason_ = found.health.reason;
+    const bool news = found.health.reason != last_reason_;
+    last_reason_ = found.health.reason;
+    if (news && !starting) {
       fleet_.say_(log::Level::warn, fmt::format("instance {} at {} is not ready: {}", configured_.name, config::to_string(configured_.url), last_reason_));
     }
     tell(false, found.health.reason);
     is_silent();
-    const Duration pause = std::min(retry_longest, retry_first * (1 << std::min(discoveries_failed_++, 4)));
+    const Duration pause = starting ? retry_first : std::min(retry_longest, retry_first * (1 << std::min(discoveries_failed_++, 4)));
     return timer_.after(pause, [this] { discover(); });
   }
   discoveries_failed_ = 0;
@@ -204,7 +205,7 @@ void Fleet::Monitor::health_said(bool healthy, const std::string& why) {
     failures_ = 0;
     well_at_ = fleet_.loop_.now();
     // Health says little of an engine that stalled: only a token does.
-    if (probe_asked_ && stalled()) return canary();
+    if (probe_asked_ && (stalled() || hears_.broken)) return canary();
     if (probe_asked_) tell(true, {});
     return read_stats();
   }
@@ -246,8 +247,10 @@ void Fleet::Monitor::canary() {
   if (upstream_->engine_names.empty()) return tell(true, {}), watch();
   ask(engines::canary_request(upstream_->kind, upstream_->engine_names.begin()->second), [this](const net::Fetched& answer) {
     if (ours_failed(answer)) return timer_.after(retry_longest, [this] { check_health(); });
-    const bool alive = answer && answer->head.status < 500;
-    tell(alive, alive ? std::string() : answer ? fmt::format("a one-token request got status {}", answer->head.status) : answer.error().message);
+    const auto why = engines::canary_failure(answer ? answer->head.status : 0, answer ? answer->head.fields : http::Fields{}, answer ? answer->body : answer.error().message);
+    tokens_missed_ = why ? tokens_missed_ + 1 : 0;
+    tell(!why, why.value_or(""));
+    if (tokens_missed_ >= 2 && hears_.broken) hears_.broken(*why);
     watch();
   });
 }

@@ -21,6 +21,7 @@ class Fleet::Monitor {
   struct Hears {
     std::function<void(const InstanceDescription&)> found;  // ready, and what it is
     std::function<void(Duration since)> silent;             // it was well, so long ago
+    std::function<void(const std::string& why)> broken;     // asked twice for a token, it gave none
   };
   Monitor(Fleet& fleet, const config::Instance& configured, Hears hears = {});
 
@@ -31,6 +32,7 @@ class Fleet::Monitor {
   // controller is to know of it now; nothing while it was not seen yet.
   std::optional<InstanceDescription> configure(const config::Instance& configured);
 
+  const std::string& reason() const { return last_reason_; }  // why it was not ready when it was last asked
   void hush() { hushed_ = true; }  // asks and tells nothing more
 
   bool seen() const { return upstream_ != nullptr; }
@@ -78,6 +80,7 @@ class Fleet::Monitor {
   Instant look_at_{};
   bool probe_asked_ = false;  // the controller waits for an answer
   int failures_ = 0;          // health checks in a row
+  int tokens_missed_ = 0;     // canaries in a row
   int discoveries_failed_ = 0;
   std::string last_reason_;
 };

@@ -15,7 +15,11 @@ template <class Id>
 class Names {
  public:
   Id give(std::string_view name) {
-    if (const auto known = find(name)) return *known;
+    const auto known = find(name);
+    return known ? *known : give_own(name);
+  }
+  Id give_own(std::string_view name) {
+    if (const auto own = find_own(name)) return *own;
     const Id id{static_cast<std::uint32_t>(names_.size())};
     names_.emplace_back(name);
     ids_.emplace(name, id);
@@ -30,6 +34,10 @@ class Names {
     const auto found = ids_.find(name);
     if (found == ids_.end()) return std::nullopt;
     return found->second;
+  }
+  std::optional<Id> find_own(std::string_view name) const {  // whatever else goes by it
+    const auto found = ids_.find(name);
+    return found == ids_.end() ? std::nullopt : std::optional(found->second);
   }
   const std::string& name(Id id) const { return names_.at(id.index()); }
   const std::vector<std::string>& all() const { return names_; }  // by id

@@ -44,6 +44,12 @@ void check_live(const config::Configuration& configuration, const config::Compla
   }
   for (std::size_t i = 0; i < configuration.pools.size(); ++i) {
     const config::Pool& pool = configuration.pools[i];
+    for (std::size_t other = 0; other < i; ++other) {
+      for (const std::string& gpu : pool.gpus) {
+        if (std::ranges::find(configuration.pools[other].gpus, gpu) == configuration.pools[other].gpus.end()) continue;
+        complain(fmt::format("pools[{}].gpus", i), fmt::format("GPU {} is one of pools[{}] too: its engines would share it; give one pool both pools' models", gpu, other));
+      }
+    }
     for (const config::PoolModel& model : pool.models) {
       const std::string at = fmt::format("pools[{}].models.{}", i, model.name);
       if (!model.profile.empty()) {
@@ -53,6 +59,8 @@ void check_live(const config::Configuration& configuration, const config::Compla
         complain(at, "has no command, so its engine cannot be started; without one a pool is for `qlm sim --trace FILE --config FILE` only");
       } else if (const auto launch = engines::launch(model.command, {.port = 1, .model = model.name, .gpu = "0"}); !launch) {
         complain(at + ".command", launch.error().message);
+      } else if (pool.host_memory && launch->sleeps && !model.memory) {
+        complain(at, "may sleep, in the pool's host_memory, and does not say how much of it it takes: give it `memory`, the size of its weights");
       }
     }
   }

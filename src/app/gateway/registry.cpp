@@ -52,7 +52,7 @@ void Registry::apply(const config::Configuration& configuration) {
     if (model.max_output_tokens) longest_outputs_.emplace(id, *model.max_output_tokens);
   }
   for (const config::Pool& pool : configuration.pools) {
-    for (const config::PoolModel& model : pool.models) configured_models_.insert(models_.give(model.name));
+    for (const config::PoolModel& model : pool.models) configured_models_.insert(models_.give_own(model.name));
   }
   apply_classes(configuration.classes);
   apply_tenants(configuration.tenants);
@@ -121,8 +121,13 @@ ModelId Registry::model_of_engine(const engines::Model& model) {
     if (!id) id = models_.find(alias);
   }
   if (!id) id = models_.give(model.id);
-  models_.alias(model.id, *id);
-  for (const std::string& alias : model.aliases) models_.alias(alias, *id);
+  // What the file names is what it says, whatever an engine calls its own.
+  const auto alias = [&](const std::string& name) {
+    const auto own = models_.find_own(name);
+    if (!own || !configured_models_.contains(*own)) models_.alias(name, *id);
+  };
+  alias(model.id);
+  for (const std::string& each : model.aliases) alias(each);
   return *id;
 }
 

@@ -38,6 +38,7 @@ class Registry {
 
   // -- models
   std::optional<ModelId> find_model(std::string_view name) const { return models_.find(name); }
+  ModelId model_named(std::string_view name) { return models_.give_own(name); }  // of that name itself, no alias
   // The model an engine speaks of: the configured one that is served under this name, else one named as the engine does.
   ModelId model_of_engine(const engines::Model& model);
   const std::string& model_name(ModelId id) const { return models_.name(id); }

@@ -64,6 +64,8 @@ class Server {
       : arguments_(std::move(arguments)), configuration_(std::move(configuration)), report_(loop_) {}
 
   int run() {
+    // First: whoever reads that it serves may signal it at once.
+    loop_.on_signals({SIGHUP, SIGTERM, SIGINT}, [this](int signal) { on_signal(signal); });
     auto started = Gateway::start(loop_, configuration_, log::write);
     if (!started) {
       log::error(started.error().message);
@@ -76,7 +78,6 @@ class Server {
     };
     listening("serving the OpenAI API", configuration_.listen, gateway_->port());
     listening("admin and metrics", configuration_.admin, gateway_->admin_port());
-    loop_.on_signals({SIGHUP, SIGTERM, SIGINT}, [this](int signal) { on_signal(signal); });
     loop_.run();
     gateway_.reset();
     return exit_;
@@ -87,6 +88,8 @@ class Server {
     if (signal == SIGHUP) return reload();
     if (draining_) {
       say("told twice: stopping now, with " + gateway_->waiting_for());
+      stops_engines_ = stops_engines_ || signal == SIGINT;
+      if (parting_) return gateway_->kill_engines();
       return gateway_->hurry();
     }
     draining_ = true;
@@ -110,7 +113,8 @@ class Server {
       say(fmt::format("{} engine{} left running, for the next start to find", running, running == 1 ? " is" : "s are"));
       return loop_.stop();
     }
-    say(fmt::format("stopping {} engine{}", running, running == 1 ? "" : "s"));
+    parting_ = true;
+    say(fmt::format("stopping {} engine{}; once more to kill what is left", running, running == 1 ? "" : "s"));
     gateway_->stop_engines([this] { loop_.stop(); });
   }
 
@@ -145,6 +149,7 @@ class Server {
   std::unique_ptr<Gateway> gateway_;
   bool draining_ = false;
   bool stops_engines_ = false;
+  bool parting_ = false;  // engines are being stopped
   int exit_ = drained;
 };
 

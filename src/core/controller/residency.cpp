@@ -75,12 +75,13 @@ void Controller::State::be(InstanceRecord& i, std::optional<ModelId> resident) {
   d.slots = held->slots;
   d.kv_capacity = held->kv_capacity;
   if (held->resume) d.resume = *held->resume;
+  if (held->context_length) d.context_length = held->context_length;
 }
 
 Duration Controller::State::setup_time(const InstanceRecord& i, ModelId to) const {
   Duration described{};
   for (const HeldModel& held : i.description.holds) {
-    if (held.model == to) described += held.bring_in;
+    if (held.model == to) described += held.to_come();
     if (held.model == i.residency.resident) described += held.put_away;
   }
   return duration_from_seconds(i.residency.setup_scale * seconds(described));
@@ -95,7 +96,7 @@ std::vector<ResidentSummary> Controller::State::residents(const InstanceRecord& 
     ResidentSummary r{.model = held.model,
                       .drain = m.drain,
                       .put_away = duration_from_seconds(scale * seconds(held.put_away)),
-                      .bring_in = duration_from_seconds(scale * seconds(held.bring_in))};
+                      .bring_in = duration_from_seconds(scale * seconds(held.to_come()))};
     if (held.speed) {
       const EngineLoad load = full_load_of(held, i, m);
       const double work = seconds(request_work(load, Tokens{static_cast<std::int64_t>(m.mean_prompt())}, m.mean_output()));

@@ -33,15 +33,16 @@ bool Controller::State::can_come(const InstanceRecord& i, ModelId id) const {
 bool Controller::State::can_serve(const InstanceRecord& i, ModelId id) const {
   if (!available(i)) return false;
   const auto* failed = failing(i, id);
-  return !failed || failed->count < failures_to_miss;
+  return !failed || failed->came || failed->count < failures_to_miss;
 }
 
 void Controller::State::has_failed(InstanceRecord& i, ModelId id) {
   auto& all = i.residency.failing;
   auto at = std::ranges::find(all, id, &InstanceRecord::Residency::Failing::model);
-  if (at == all.end()) at = all.insert(all.end(), {id, 0, {}});
+  if (at == all.end()) at = all.insert(all.end(), {id, 0, false, {}});
   const Duration pause = std::min(failure_longest, after_failure * (1 << std::min(at->count, 5)));
   ++at->count;
+  at->came = false;
   at->not_before = add(now, pause);
   wake(i, at->not_before);
   availability_changed(id);
@@ -51,7 +52,8 @@ void Controller::State::has_failed(InstanceRecord& i, ModelId id) {
 void Controller::State::has_come(InstanceRecord& i, ModelId id) {
   auto& all = i.residency.failing;
   const auto at = std::ranges::find(all, id, &InstanceRecord::Residency::Failing::model);
-  if (at != all.end()) at->count = std::min(at->count, failures_to_miss - 1);
+  if (at != all.end()) at->came = true;
+  availability_changed(id);
 }
 
 // -- what was learned of them
@@ -61,10 +63,15 @@ void Controller::State::learn_resident(InstanceRecord& i, const HeldModel& found
   const auto held = std::ranges::find(i.description.holds, found.model, &HeldModel::model);
   if (held == i.description.holds.end()) return;
   held->slots = found.slots;
+  held->context_length = found.context_length;
   held->kv_capacity = found.kv_capacity;
   if (found.resume) held->resume = found.resume;
   if (found.speed) held->speed = found.speed;
   if (found.bring_in <= Duration{}) return;
+  if (found.asleep) {
+    held->wake = held->wake > Duration{} ? held->wake + duration_from_seconds(learning * seconds(found.bring_in - held->wake)) : found.bring_in;
+    return;
+  }
   held->bring_in = held->measured ? held->bring_in + duration_from_seconds(learning * seconds(found.bring_in - held->bring_in)) : found.bring_in;
   held->measured = true;
   for (const InstanceId home : model(found.model).homes) {
@@ -72,6 +79,10 @@ void Controller::State::learn_resident(InstanceRecord& i, const HeldModel& found
       if (other.model == found.model && !other.measured) other.bring_in = held->bring_in;
     }
   }
+}
+
+void Controller::State::are_asleep(InstanceRecord& i, const std::vector<ModelId>& asleep) {
+  for (HeldModel& held : i.description.holds) held.asleep = std::ranges::find(asleep, held.model) != asleep.end();
 }
 
 // -- it came, or did not
@@ -89,6 +100,7 @@ void Controller::State::reside(InstanceRecord& i, std::optional<ModelId> residen
 void Controller::State::well_again(InstanceRecord& i) {
   i.failures = 0;
   i.failed.reset();
+  i.probing = false;
   i.stalled = false;
   i.pause = Duration{};
   if (std::exchange(i.breaker, BreakerState::closed) == BreakerState::closed) return;
@@ -106,7 +118,10 @@ void Controller::State::on(const event::Swapped& e) {
   const bool done = e.resident == wanted;
   if (e.put_away > Duration{}) {
     const auto left = std::ranges::find_if(i->description.holds, [&](const HeldModel& h) { return h.model == residency.resident; });
-    if (left != i->description.holds.end()) left->put_away = e.put_away;
+    if (left != i->description.holds.end()) {
+      left->put_away = left->seen_leaving ? left->put_away + duration_from_seconds(learning * seconds(e.put_away - left->put_away)) : e.put_away;
+      left->seen_leaving = true;
+    }
   }
   if (done) {
     if (!i->description.coming) ++totals.swaps;  // else it was there already, or on its way
@@ -121,6 +136,7 @@ void Controller::State::on(const event::Swapped& e) {
   }
   i->description.coming.reset();
   if (e.found) learn_resident(*i, *e.found);
+  are_asleep(*i, e.asleep);
   if (e.found || !e.resident) well_again(*i);
   reside(*i, e.resident);
   record({.decision = done ? Decision::swapped : Decision::swap_failed, .instance = e.instance, .model = done ? e.resident : wanted});
@@ -132,6 +148,7 @@ void Controller::State::on(const event::ResidentChanged& e) {
   InstanceRecord* i = instance(e.instance);
   if (!i || i->description.holds.empty() || i->residency.asked) return;
   if (e.found) learn_resident(*i, *e.found);
+  are_asleep(*i, e.asleep);
   const std::optional<ModelId> former = i->residency.resident;
   if (former && former != e.resident) {
     record({.decision = Decision::resident_lost, .instance = e.instance, .model = former});

@@ -227,6 +227,7 @@ struct InstanceRecord {
     struct Failing {                   // models that could not be brought in, or broke down once they were
       ModelId model;
       int count = 0;                   // in a row
+      bool came = false;               // since it last failed
       Instant not_before;
     };
     std::vector<Failing> failing;
@@ -434,6 +435,7 @@ struct Controller::State {
   void has_failed(InstanceRecord& i, ModelId id);
   void has_come(InstanceRecord& i, ModelId id);
   void learn_resident(InstanceRecord& i, const HeldModel& found);
+  void are_asleep(InstanceRecord& i, const std::vector<ModelId>& asleep);
   void reside(InstanceRecord& i, std::optional<ModelId> resident);
   void well_again(InstanceRecord& i);
   void fill(InstanceRecord& i);

@@ -16,7 +16,7 @@ std::vector<Turns::Visit> Controller::State::visits_ahead(ModelId id) const {
       Duration described{};
       for (const HeldModel& held : i.description.holds) {
         if (held.model == from) described += held.put_away;
-        if (held.model == to) described += held.bring_in;
+        if (held.model == to) described += held.to_come();
       }
       return duration_from_seconds(i.residency.setup_scale * seconds(described));
     };

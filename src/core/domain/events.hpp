@@ -66,9 +66,10 @@ struct StatsRead { InstanceId instance; InstanceStats stats; };
 struct ProbeAnswered { InstanceId instance; bool healthy = false; std::string detail; };
 struct Share { InstanceId instance; int slots = 0; Instant until = never; };  // what this gateway may use of it
 // What is there now; another than was asked, or none: it failed. `found`: as its engine told of itself, and how long it took.
-struct Swapped { InstanceId instance; std::optional<ModelId> resident; std::optional<HeldModel> found = {}; Duration put_away{}; };
+// `asleep`: all that are kept in the host's memory there now.
+struct Swapped { InstanceId instance; std::optional<ModelId> resident; std::optional<HeldModel> found = {}; Duration put_away{}; std::vector<ModelId> asleep = {}; };
 // Nobody asked: an engine that runs was found there, or the one there is gone.
-struct ResidentChanged { InstanceId instance; std::optional<ModelId> resident; std::optional<HeldModel> found = {}; };
+struct ResidentChanged { InstanceId instance; std::optional<ModelId> resident; std::optional<HeldModel> found = {}; std::vector<ModelId> asleep = {}; };
 
 // -- planning and process
 struct PlanReady { Plan plan; };

@@ -23,7 +23,13 @@ struct HeldModel {
   Duration bring_in{};   // until it serves, once nothing else is there; what was learned is the controller's own
   Duration put_away{};   // until it has left
   bool measured = false; // bring_in was seen, here
-  std::optional<ResumeLevel> resume = {};  // that its engine can do; nothing: as the instance's
+  bool seen_leaving = false;  // put_away was
+  bool asleep = false;   // kept in the host's memory there, by an engine that need only be woken; as found: it was
+  std::optional<ResumeLevel> resume = {};          // that its engine can do, and its context; where they are known
+  std::optional<Tokens> context_length = {};
+  Duration wake{};       // what that takes; zero: not seen yet, then about as long as to put it away
+
+  Duration to_come() const { return !asleep ? bring_in : wake > Duration{} ? wake : put_away; }
 };
 
 // What an instance can do, as far as it was found out by probing or configured.

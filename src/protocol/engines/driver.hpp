@@ -171,8 +171,18 @@ struct EngineStats {
 std::optional<EngineRequest> stats_request(EngineKind kind, const Capabilities& capabilities);
 Result<EngineStats> parse_stats(EngineKind kind, int status, std::string_view body);
 
+// For an engine that may sleep (launch.hpp), with nothing running: its weights go to the host's memory and come back. Answered with
+// status 200 when that is done; the timeout is the caller's.
+EngineRequest sleep_request();
+EngineRequest wake_request();
+// Whether it sleeps: one that an earlier QLM left asleep looks well otherwise.
+EngineRequest is_sleeping_request();
+std::optional<bool> parse_is_sleeping(int status, std::string_view body);
+
 // One token, to learn whether an engine that stood still generates again.
 EngineRequest canary_request(EngineKind kind, std::string_view model);
+// Why that is no token; nothing where it is one. `status` 0: there was no answer, and `body` says why.
+std::optional<std::string> canary_failure(int status, const http::Fields& fields, std::string_view body);
 
 // How a client's request must be changed for this engine.
 struct DispatchFacts {

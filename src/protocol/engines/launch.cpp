@@ -86,11 +86,14 @@ Result<std::vector<std::string>> split_words(std::string_view command) {
 Result<Launch> launch(std::string_view command, const LaunchPlace& place) {
   auto split = split_words(command);
   if (!split) return std::unexpected(split.error());
-  Launch made{std::move(*split), {{"CUDA_VISIBLE_DEVICES", place.gpu}}, {}};
+  Launch made{std::move(*split), {{"CUDA_VISIBLE_DEVICES", place.gpu}}, {}, false};
   std::vector<std::string>& words = made.words;
   const std::string port = std::to_string(place.port);
   const Program* program = program_of(words);
   if (program) made.kind = program->kind;
+  made.sleeps = made.kind == EngineKind::vllm && says(words, "--enable-sleep-mode");
+  // The endpoints for that are for development, and listen where the others do: on this host alone.
+  if (made.sleeps) made.environment.emplace("VLLM_SERVER_DEV_MODE", "1");
   if (std::ranges::any_of(words, [](const std::string& word) { return word.contains("{port}"); })) {
     for (std::string& word : words) {
       for (const auto& [name, value] : {std::pair<std::string_view, std::string_view>{"{host}", place.host}, {"{port}", port}, {"{model}", place.model}, {"{gpu}", place.gpu}}) {

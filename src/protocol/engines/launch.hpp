@@ -28,6 +28,7 @@ struct Launch {
   std::vector<std::string> words;                  // the program first
   std::map<std::string, std::string> environment;  // over QLM's own
   std::optional<EngineKind> kind = {};             // where the program tells
+  bool sleeps = false;                             // it was given what it needs to be put to sleep (vLLM's --enable-sleep-mode)
 };
 
 // A command that says {port} says all else itself, with {host}, {model} and {gpu}, too. Any other is given the options of its

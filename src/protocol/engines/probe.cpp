@@ -11,6 +11,7 @@
 #include "protocol/engines/driver.hpp"
 #include "protocol/engines/json.hpp"
 #include "protocol/engines/metrics_text.hpp"
+#include "protocol/engines/stream.hpp"
 #include "protocol/openai/json_write.hpp"
 
 namespace qlm::engines {
@@ -410,6 +411,13 @@ EngineRequest canary_request(EngineKind kind, std::string_view model) {
   request.target = kind == EngineKind::llamacpp_router ? "/v1/completions?autoload=false" : "/v1/completions";
   request.body = fmt::format(R"({{"model":{},"prompt":"1","max_tokens":1}})", openai::json_string(model));
   return request;
+}
+
+std::optional<std::string> canary_failure(int status, const http::Fields& fields, std::string_view body) {
+  if (status == 0) return std::string(body);
+  if (status != 200) return fmt::format("a one-token request got status {}", status);
+  if (judge_body(openai::Endpoint::completions, status, fields, body, BodyEnd::framed).kind == Outcome::Kind::complete) return std::nullopt;
+  return "what a one-token request got is no answer";
 }
 
 EngineRequest health_request(EngineKind kind) {

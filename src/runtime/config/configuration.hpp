@@ -148,6 +148,7 @@ using qlm::SwapPreset;
 struct PoolModel {
   std::string name;  // as clients say it; need not be among `models`
   std::string command;  // starts its engine; empty: it cannot be served, only simulated
+  std::optional<Bytes> memory;  // of the host, that its weights take while it sleeps
   Duration load_timeout = 10min;  // from its start until it answers
   Duration stop_timeout = 30s;    // from SIGTERM until it is gone; then SIGKILL
   std::string profile;  // its prior on this pool's GPUs; empty: that of `models`
@@ -159,6 +160,7 @@ struct Pool {
   std::string name;
   std::vector<std::string> gpus;
   std::vector<PoolModel> models;
+  std::optional<Bytes> host_memory;  // for models that sleep, of all its GPUs together; nothing: none is put to sleep
   std::optional<SwapPreset> swap;  // the prior of what its models take to come and go
   std::optional<std::int64_t> max_in_flight;  // of each instance
   bool prefix_cache = false;                  // the same, in a simulation

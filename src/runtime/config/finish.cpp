@@ -192,7 +192,20 @@ class Finisher {
         const auto same = std::ranges::find(c_.instances, instance_name(each, gpu), &Instance::name);
         if (same != c_.instances.end()) report_.problem(at + ".name", fmt::format("its '{}' is the name of an instance too", same->name));
       }
+      for (std::size_t other = 0; other < i; ++other) {
+        for (const std::string& gpu : c_.pools[other].gpus) {
+          for (const std::string& here : each.gpus) {
+            if (instance_name(each, here) == instance_name(c_.pools[other], gpu)) {
+              report_.problem(at + ".name", fmt::format("its '{}' is an instance of pools[{}] too", instance_name(each, here), other));
+            }
+          }
+        }
+      }
       for (const PoolModel& model : each.models) {
+        const auto taken = std::ranges::find_if(c_.models, [&](const Model& m) { return m.served_as == model.name && m.name != model.name; });
+        if (taken != c_.models.end()) {
+          report_.problem("models." + taken->name + ".served_as", fmt::format("'{}' is a model of pools[{}]", model.name, i));
+        }
         if (model.put_away && !model.bring_in && !each.swap) {
           report_.problem(fmt::format("{}.models.{}.prior.put_away", at, model.name), "needs bring_in beside it, or the pool's prior.swap");
         }

@@ -187,6 +187,7 @@ const Key pool_model_keys[] = {
     nested("prior", Kind::section, "", same, pool_model_prior_section),
     {"command", Kind::text, "", "starts its engine, without a shell; QLM adds address, port and served name, or puts them where {host}, {port}, {model} and {gpu} stand",
      into<&PoolModel::command>},
+    {"memory", Kind::size, "", "of the host, that its weights take while it sleeps", into<&PoolModel::memory>},
     {"load_timeout", Kind::duration, "10min", "from its start until it answers; then it is stopped and has failed", into<&PoolModel::load_timeout>},
     {"stop_timeout", Kind::duration, "30s", "from SIGTERM until it is gone; then it is killed", into<&PoolModel::stop_timeout>},
 };
@@ -207,7 +208,7 @@ const Key pool_keys[] = {
     ranged({"max_in_flight", Kind::count, "", "requests at once on each; otherwise found out", into<&Pool::max_in_flight>}, 1, 100'000),
     {"prefix_cache", Kind::flag, "false", "in `qlm sim`: each keeps prefixes that a trace names", into<&Pool::prefix_cache>},
     nested("prior", Kind::section, "", same, pool_prior_section),
-    {"host_memory", Kind::later, "", "models kept warm"},
+    {"host_memory", Kind::size, "", "for models that sleep instead of being stopped (vLLM's --enable-sleep-mode), of all its GPUs together; otherwise none does", into<&Pool::host_memory>},
     {"agent", Kind::later, "", "GPUs of another host"},
 };
 const Section pool_section{"A pool", pool_keys};

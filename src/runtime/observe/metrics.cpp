@@ -232,10 +232,11 @@ std::string Metrics::expose(const Now& now) const {
     each(busy, seconds(instance.busy));
     if (instance.stats_age) each(stats_age, seconds(*instance.stats_age));
     state.add({{"instance_name", instance.name}, {"state", instance.state}}, 1);
-    if (instance.way.empty()) continue;
-    swaps.add({{"instance_name", instance.name}, {"way", instance.way}}, static_cast<double>(instance.swaps));
-    each(swap_failures, static_cast<double>(instance.swap_failures));
-    each(swapping, seconds(instance.swapping));
+    if (!instance.swaps) continue;
+    swaps.add({{"instance_name", instance.name}, {"way", "start"}}, static_cast<double>(instance.swaps->started));
+    swaps.add({{"instance_name", instance.name}, {"way", "wake"}}, static_cast<double>(instance.swaps->woken));
+    each(swap_failures, static_cast<double>(instance.swaps->failed));
+    each(swapping, seconds(instance.swaps->took));
   }
   Snapshot lost(MetricType::Counter, "qlm_access_log_lost_lines_total", "Access log lines that could not be written.");
   lost.add({}, static_cast<double>(now.access_lines_lost));

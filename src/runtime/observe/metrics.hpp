@@ -22,6 +22,12 @@ struct QueueNow {
   Tokens tokens;
 };
 
+struct SwapsNow {
+  std::int64_t started = 0, woken = 0;  // models that came: by an engine's start, or from its sleep
+  std::int64_t failed = 0;
+  Duration took{0};  // all of them, from when nothing ran until the next model served
+};
+
 struct InstanceNow {
   std::string name;
   std::string state;  // "ready", "starting", "cordoned" ...: one of the program's own few words
@@ -31,9 +37,7 @@ struct InstanceNow {
   std::optional<std::int64_t> slots;
   Duration busy{0};  // with at least one request running, since start
   std::optional<Duration> stats_age;
-  std::string way;                // how its models come and go: "restart"; empty: they do not
-  std::int64_t swaps = 0, swap_failures = 0;
-  Duration swapping{0};           // from when nothing ran until the next model served, of all those
+  std::optional<SwapsNow> swaps;  // where models come and go
 };
 
 // What is true at the moment of the scrape.

@@ -79,6 +79,31 @@ TEST(Residents, WhatAStartTookTakesThePlaceOfTheGuessElsewhereToo) {
   EXPECT_EQ(bring_in(w, second, a), 6s + 1s) << "its guess follows";
 }
 
+TEST(Residents, OneThatIsAsleepComesSoonerThanOneThatMustBeStarted) {
+  World w;
+  const InstanceId id = w.join(empty_holder());
+  w.advance(1s);
+  w.feed(event::Swapped{.instance = id, .resident = a, .found = found(a, 4, 20s)});
+  const RequestId first = w.arrive({.model = 1});
+  w.advance(1s);
+  w.feed(event::Swapped{.instance = id, .resident = b, .found = found(b, 4, 22s), .put_away = 3s, .asleep = {a}});
+  EXPECT_EQ(bring_in(w, id, a), 3s) << "as long as it took to go";
+  EXPECT_EQ(bring_in(w, id, b), 22s);
+  w.complete(first);
+  w.arrive({.model = 0});
+  w.advance(1s);
+  HeldModel woken = found(a, 4, 1s);
+  woken.asleep = true;
+  w.feed(event::Swapped{.instance = id, .resident = a, .found = woken, .put_away = 2s});
+  EXPECT_EQ(bring_in(w, id, a), 20s) << "it is awake, and nobody keeps it if it goes";
+  w.feed(event::ResidentChanged{.instance = id, .resident = a, .asleep = {b}});
+  EXPECT_EQ(bring_in(w, id, b), 2s);
+  w.feed(event::ResidentChanged{.instance = id, .resident = a});
+  EXPECT_EQ(bring_in(w, id, b), 22s) << "its engine is gone";
+  w.feed(event::ResidentChanged{.instance = id, .resident = a, .asleep = {a}});
+  EXPECT_EQ(bring_in(w, id, a), 1s) << "as it took";
+}
+
 TEST(Residents, OneThatBreaksDownIsBroughtInAgainAndNobodyIsLost) {
   World w;
   const InstanceId id = w.join(empty_holder({a}));
@@ -137,6 +162,27 @@ TEST(Residents, AModelThatFailsAgainAndAgainIsRefusedAndTheOthersAreServed) {
   const RequestId refused = w.arrive({.model = 1});
   ASSERT_TRUE(w.rejection(refused));
   EXPECT_EQ(w.rejection(refused)->reason, Reason::no_instance);
+}
+
+TEST(Residents, OneThatComesAndBreaksDownAtOnceIsTriedLaterEachTime) {
+  World w;
+  const InstanceId id = w.join(empty_holder({a}));
+  w.advance(1s);
+  for (const Duration pause : {2s, 4s, 8s}) {
+    const std::size_t before = asked_for(w).size();
+    w.feed(event::Swapped{id, a, found(a)});
+    w.feed(event::ResidentChanged{id, std::nullopt});
+    w.advance(pause - 1s);
+    EXPECT_EQ(asked_for(w).size(), before);
+    w.advance(2s);
+    EXPECT_EQ(asked_for(w).size(), before + 1);
+  }
+  w.feed(event::Swapped{id, a, found(a)});
+  w.advance(2min);
+  w.feed(event::ResidentChanged{id, std::nullopt});
+  const std::size_t before = asked_for(w).size();
+  w.advance(3s);
+  EXPECT_EQ(asked_for(w).size(), before + 1) << "it had stood long enough";
 }
 
 TEST(Residents, OneThatIsThereAlreadyIsWaitedForAndNotStartedASecondTime) {

@@ -46,6 +46,13 @@ TEST(Launch, TheGpuIsToldByTheEnvironment) {
   EXPECT_EQ(launch("vllm serve x", here)->environment.at("CUDA_VISIBLE_DEVICES"), "2");
 }
 
+TEST(Launch, AnEngineThatMaySleepIsGivenTheEndpointsForIt) {
+  EXPECT_TRUE(launch("vllm serve x --enable-sleep-mode", here)->sleeps);
+  EXPECT_EQ(launch("vllm serve x --enable-sleep-mode", here)->environment.at("VLLM_SERVER_DEV_MODE"), "1");
+  EXPECT_FALSE(launch("vllm serve x", here)->sleeps);
+  EXPECT_FALSE(launch("vllm serve x", here)->environment.contains("VLLM_SERVER_DEV_MODE"));
+}
+
 TEST(Launch, WhatQlmGivesItselfMayNotBeSaid) {
   EXPECT_EQ(problem("vllm serve x --port 80"), "says --port, which QLM gives each engine itself: leave it out");
   EXPECT_EQ(problem("llama-server --host=0.0.0.0 -m x"), "says --host, which QLM gives each engine itself: leave it out");

@@ -53,7 +53,7 @@ instances:
   - {name: a, url: "http://gpu1:8000/v1"}
   - {url: "http://[fe80::1]:8001/gpu/", engine: llamacpp, max_in_flight: 64, api_key_file: gpu2.key, models: [mistral-7b], prefix_cache: true}
 pools:
-  - {name: here, gpus: [0, 1], max_in_flight: 32, prefix_cache: true, prior: {swap: nvme}, models: {mistral-7b: {command: vllm serve m, load_timeout: 5min, stop_timeout: 20s}, tiny: {prior: {profile: a10-24/llama-2-7b, bring_in: 2s, put_away: 500ms}}}}
+  - {name: here, gpus: [0, 1], max_in_flight: 32, prefix_cache: true, prior: {swap: nvme}, host_memory: 64GiB, models: {mistral-7b: {command: vllm serve m, memory: 14GiB, load_timeout: 5min, stop_timeout: 20s}, tiny: {prior: {profile: a10-24/llama-2-7b, bring_in: 2s, put_away: 500ms}}}}
 state: engines
 policy: priority
 planning: {delta: 90%, solver: {command: "cbc2 {lp} {solution}", timeout: 5s}}
@@ -112,7 +112,7 @@ TEST(Configuration, EveryKeyReachesItsValue) {
   EXPECT_EQ(c.instances[1], (Instance{"[fe80::1]:8001/gpu", {"fe80::1", 8001, "/gpu"}, Engine::llamacpp, 64, "conf/gpu2.key",
                                       "e-1", {"mistral-7b"}, true}));
   ASSERT_EQ(c.pools.size(), 1U);
-  EXPECT_EQ(c.pools[0], (Pool{"here", {"0", "1"}, {{.name = "mistral-7b", .command = "vllm serve m", .load_timeout = 5min, .stop_timeout = 20s}, {.name = "tiny", .profile = "a10-24/llama-2-7b", .bring_in = 2s, .put_away = 500ms}}, SwapPreset::nvme, 32, true}));
+  EXPECT_EQ(c.pools[0], (Pool{"here", {"0", "1"}, {{.name = "mistral-7b", .command = "vllm serve m", .memory = Bytes{14LL << 30}, .load_timeout = 5min, .stop_timeout = 20s}, {.name = "tiny", .profile = "a10-24/llama-2-7b", .bring_in = 2s, .put_away = 500ms}}, Bytes{64LL << 30}, SwapPreset::nvme, 32, true}));
   EXPECT_EQ(instance_name(c.pools[0], c.pools[0].gpus[1]), "here/1");
   EXPECT_EQ(c.state, "conf/engines");
   EXPECT_EQ(c.policy, Policy::priority);
