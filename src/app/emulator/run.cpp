@@ -6,10 +6,12 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "app/emulator/emulated_engine.hpp"
@@ -34,7 +36,7 @@ struct Arguments {
   std::int64_t fault_after = 0, fault_count = 0;
   double fault_factor = 10;
   bool bare = false, prefix_cache = false, enable_sleep_mode = false;
-  std::string sleep_time, wake_time;
+  std::string sleep_time, wake_time, load_time;
   bool print_profiles = false;
   std::string replay_log;
 };
@@ -55,12 +57,14 @@ Serves /v1/chat/completions, /v1/completions, /v1/responses, /v1/embeddings, /v1
 /health, /ping, /version, /metrics, /load; with --enable-sleep-mode and the environment's VLLM_SERVER_DEV_MODE=1 also
 POST /sleep?level=1|2, /wake_up?tags=weights|kv_cache, /collective_rpc {"method": "reload_weights"}, /reset_prefix_cache
 and GET /is_sleeping; and POST /emulator/fault {"kind": "cut", "after_tokens": 5, "count": 1}.
-Faults: refuse, http_500, http_503, stall, cut, garbage, slow (with "factor"), die, none.
+Faults: refuse, http_500, http_503, stall, cut, garbage, slow (with "factor"), die, none; and only as --fault load_fail
+(out of memory after half of --load-time, exit code 1) and load_hang (never listens). Where a file is named by the
+environment's EMULATE_LOAD_FAULT_FILE and is there, it is removed and that load fails.
 
 A prompt has one token for each four bytes of text. An output ends by itself after --mean-output tokens on average,
 and at max_tokens exactly when the request says "ignore_eos": true.
 
-Exit codes: 0 ended by SIGTERM or SIGINT, 1 failed, 2 wrong usage, 70 the fault "die".
+Exit codes: 0 ended by SIGTERM or SIGINT, 1 failed (load_fail too), 2 wrong usage, 70 the fault "die".
 )";
 
 void print_profiles() {
@@ -84,7 +88,26 @@ Result<EngineProfile> chosen_profile(const Arguments& arguments) {
   return profile;
 }
 
+enum class LoadFault { none, fail, hang };
+
+// A file that is there is taken away, and that start fails: the next one of the same command does not.
+LoadFault chosen_load_fault(const Arguments& arguments) {
+  if (arguments.fault == "load_hang") return LoadFault::hang;
+  if (arguments.fault == "load_fail") return LoadFault::fail;
+  const char* once = std::getenv("EMULATE_LOAD_FAULT_FILE");
+  std::error_code error;
+  return once != nullptr && std::filesystem::remove(once, error) ? LoadFault::fail : LoadFault::none;
+}
+
+Result<Duration> chosen_load_time(const Arguments& arguments) {
+  if (arguments.load_time.empty()) return Duration{0};
+  const auto stated = config::parse_duration(arguments.load_time);
+  if (!stated) return fail("--load-time: " + stated.error().message);
+  return duration_from_seconds(seconds(*stated) / arguments.speed);
+}
+
 Result<Fault> chosen_fault(const Arguments& arguments) {
+  if (arguments.fault == "load_fail" || arguments.fault == "load_hang") return Fault{};
   const auto kind = fault_kind(arguments.fault);
   if (!kind) return fail(fmt::format("--fault: no fault \"{}\"", arguments.fault));
   Fault fault{.kind = *kind, .after_tokens = arguments.fault_after, .factor = arguments.fault_factor};
@@ -151,17 +174,10 @@ int replay_command(const Arguments& arguments, const EngineProfile& profile) {
   return 0;
 }
 
-int serve(const Arguments& arguments, const EngineProfile& profile) {
-  const auto fault = chosen_fault(arguments);
-  if (!fault) return complain(fault.error(), wrong_usage);
-  const auto sleep = chosen_sleep(arguments, profile);
-  if (!sleep) return complain(sleep.error(), wrong_usage);
-  const auto listen = addresses(arguments);
-  if (!listen) return complain(listen.error(), wrong_usage);
-  net::raise_descriptor_limit();
-  net::Loop loop;
-  std::vector<std::unique_ptr<EmulatedEngine>> engines;
-  for (const auto& address : *listen) {
+int start_all(net::Loop& loop, const Arguments& arguments, const EngineProfile& profile,
+              const std::vector<net::Address>& listen, const Fault& fault, const std::optional<SleepTimes>& sleep,
+              std::vector<std::unique_ptr<EmulatedEngine>>& engines) {
+  for (const auto& address : listen) {
     auto engine = EmulatedEngine::start(loop, {.listen = address,
                                                .profile = profile,
                                                .served_as = arguments.served_as,
@@ -171,8 +187,8 @@ int serve(const Arguments& arguments, const EngineProfile& profile) {
                                                .mean_output = Tokens{arguments.mean_output},
                                                .prefix_cache = arguments.prefix_cache,
                                                .bare = arguments.bare,
-                                               .sleep = *sleep,
-                                               .fault = *fault,
+                                               .sleep = sleep,
+                                               .fault = fault,
                                                .on_die = [] { std::_Exit(70); }});
     if (!engine) return complain(engine.error(), failed);
     net::Address actual = address;
@@ -181,10 +197,45 @@ int serve(const Arguments& arguments, const EngineProfile& profile) {
     engines.push_back(std::move(*engine));
   }
   std::fflush(stdout);
+  return 0;
+}
+
+int serve(const Arguments& arguments, const EngineProfile& profile) {
+  const auto fault = chosen_fault(arguments);
+  if (!fault) return complain(fault.error(), wrong_usage);
+  const auto sleep = chosen_sleep(arguments, profile);
+  if (!sleep) return complain(sleep.error(), wrong_usage);
+  const auto listen = addresses(arguments);
+  if (!listen) return complain(listen.error(), wrong_usage);
+  const auto load_time = chosen_load_time(arguments);
+  if (!load_time) return complain(load_time.error(), wrong_usage);
+  net::raise_descriptor_limit();
+  net::Loop loop;
   // As vLLM does by default: what runs is cut, not drained.
   loop.on_signals({SIGTERM, SIGINT}, [&loop](int) { loop.stop(); });
+  std::vector<std::unique_ptr<EmulatedEngine>> engines;
+  int code = 0;
+  const auto listen_all = [&] {
+    code = start_all(loop, arguments, profile, *listen, *fault, *sleep, engines);
+    if (code != 0) loop.stop();
+  };
+  net::Timer loaded(loop);
+  switch (chosen_load_fault(arguments)) {
+    case LoadFault::none:
+      loaded.after(*load_time, listen_all);
+      break;
+    case LoadFault::fail:
+      loaded.after(*load_time / 2, [&] {
+        fmt::print(stderr, "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has no room for it.\n");
+        code = failed;
+        loop.stop();
+      });
+      break;
+    case LoadFault::hang:
+      break;
+  }
   loop.run();
-  return 0;
+  return code;
 }
 
 }  // namespace
@@ -223,6 +274,9 @@ int run(int argc, char** argv) {
       ->group("Behaviour");
   app.add_option("--seed", a.seed, "of the words it says")->group("Behaviour");
   app.add_flag("--bare", a.bare, "tell nothing but the models, as an unknown engine: no metrics, no health, no version")
+      ->group("Behaviour");
+  app.add_option("--load-time", a.load_time, "before it listens, divided by --speed (default: none)")
+      ->default_str("")
       ->group("Behaviour");
   app.add_option("--api-key", a.api_keys, "keys it asks for under /v1; may be repeated")->group("Behaviour");
   app.add_flag("--enable-sleep-mode", a.enable_sleep_mode, "can be put to sleep, where the environment says VLLM_SERVER_DEV_MODE=1")
