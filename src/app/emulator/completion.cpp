@@ -54,9 +54,11 @@ void Completion::start() {
   for (std::uint32_t i = 0; i < choices_.size(); ++i) {
     Choice& choice = choices_[i];
     const Tokens prompt{static_cast<std::int64_t>(request_.prompts[choice.prompt].size())};
-    const auto ticket =
-        context_.steps.submit(*this, i, prompt, Tokens{static_cast<std::int64_t>(choice.tokens.size())},
-                              context_.prefix_cache ? block_keys(request_.prompts[choice.prompt], EngineModel::block_size.count) : std::vector<std::uint64_t>{});
+    std::vector<std::uint64_t> keys;
+    if (context_.prefix_cache) keys = block_keys(request_.prompts[choice.prompt], EngineModel::block_size.count);
+    for (auto& key : keys) key ^= context_.adapter;
+    const auto ticket = context_.steps.submit(
+        *this, i, prompt, Tokens{static_cast<std::int64_t>(choice.tokens.size())}, std::move(keys));
     if (!ticket) {
       abandon();
       const Refusal refusal{.message = ticket.error().message};
@@ -77,7 +79,7 @@ Completion::Choice Completion::draw(std::size_t prompt, std::int64_t index) cons
   const auto room = context_.max_model_len - static_cast<std::int64_t>(ids.size());
   const std::int64_t most = std::max<std::int64_t>(std::min(request_.max_tokens.value_or(room), room), 1);
   if (request_.tool) return call_tool(most);
-  Generator generator(ids, request_.seed ^ context_.seed ^ static_cast<std::uint64_t>(index),
+  Generator generator(ids, request_.seed ^ context_.seed ^ context_.adapter ^ static_cast<std::uint64_t>(index),
                       context_.mean_output);
   Choice choice{.prompt = prompt,
                 .tokens = {},

@@ -24,6 +24,7 @@ struct CompletionContext {
   std::int64_t mean_output;
   bool prefix_cache;
   std::uint64_t seed;  // the emulator's own, mixed into the request's
+  std::uint64_t adapter;  // which LoRA adapter: it says other things, of KV blocks of its own; 0: none
   Fault fault;         // kinds that act within an answer; else none
   std::function<void()> on_die;
   std::function<void()> on_end;  // nothing more comes of it; must not destroy it at once

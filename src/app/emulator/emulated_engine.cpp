@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <iterator>
+#include <map>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
@@ -136,6 +137,7 @@ struct EmulatedEngine::Impl : std::enable_shared_from_this<Impl> {
   }
 
   void handle(ExchangePtr exchange);
+  bool dispatch_lora(const ExchangePtr& exchange, std::string_view method, std::string_view path);
   bool dispatch_sleep(const ExchangePtr& exchange, std::string_view method, std::string_view path);
   void dispatch(const ExchangePtr& exchange, std::string_view method, std::string_view path);
   bool authorized(const net::Exchange& exchange) const;
@@ -164,6 +166,7 @@ struct EmulatedEngine::Impl : std::enable_shared_from_this<Impl> {
   std::int64_t max_model_len;
   StepLoop steps;
   std::optional<Sleeper> sleeper;
+  std::map<std::string, std::string, std::less<>> adapters;  // their paths by their names
   Metrics metrics;
   Fault fault;
   std::int64_t started_at = 0;
@@ -179,7 +182,7 @@ bool EmulatedEngine::Impl::authorized(const net::Exchange& exchange) const {
 }
 
 std::optional<Refusal> EmulatedEngine::Impl::unknown_model(const std::string& model) const {
-  if (model.empty() || std::ranges::count(options.served_as, model) > 0) return std::nullopt;
+  if (model.empty() || std::ranges::count(options.served_as, model) > 0 || adapters.contains(model)) return std::nullopt;
   return Refusal{.status = 404,
                  .message = fmt::format("The model `{}` does not exist. Valid aliases: {}.", model,
                                         fmt::join(options.served_as, ", ")),
@@ -221,6 +224,7 @@ void EmulatedEngine::Impl::dispatch(const ExchangePtr& exchange, std::string_vie
     return answer(*exchange, "{}");
   }
   if (sleeper && dispatch_sleep(exchange, method, path)) return;
+  if (options.lora && dispatch_lora(exchange, method, path)) return;
   const bool generation = post("/v1/chat/completions") || post("/v1/completions") || post("/v1/responses");
   if (!generation && !post("/v1/embeddings") && !post("/tokenize") && !post("/detokenize")) {
     constexpr std::string_view known[] = {
@@ -294,15 +298,51 @@ bool EmulatedEngine::Impl::dispatch_sleep(const ExchangePtr& exchange, std::stri
   return true;
 }
 
+// False: none of them.
+bool EmulatedEngine::Impl::dispatch_lora(const ExchangePtr& exchange, std::string_view method, std::string_view path) {
+  const bool load = path == "/v1/load_lora_adapter";
+  if (!load && path != "/v1/unload_lora_adapter") return false;
+  if (method != "POST") {
+    exchange->respond(405, content_type(json_type), R"({"detail":"Method Not Allowed"})");
+    return true;
+  }
+  const auto refuse = [&](const Refusal& refusal) {
+    answer(*exchange, refusal);
+    return true;
+  };
+  constexpr std::string_view done = "Success: LoRA adapter '{}' {} successfully.";
+  if (load) {
+    const auto asked = parse_load_lora(*exchange->body());
+    if (!asked) return refuse(asked.error());
+    if (!adapters.emplace(asked->name, asked->path).second) {
+      return refuse({.message = fmt::format("The lora adapter '{}' has already been loaded.", asked->name),
+                     .type = "InvalidUserInput"});
+    }
+    answer(*exchange, fmt::format(done, asked->name, "added"), "text/plain; charset=utf-8");
+    return true;
+  }
+  const auto asked = parse_unload_lora(*exchange->body());
+  if (!asked) return refuse(asked.error());
+  if (adapters.erase(*asked) == 0) {
+    return refuse({.status = 404,
+                   .message = fmt::format("The lora adapter '{}' cannot be found.", *asked),
+                   .type = "NotFoundError"});
+  }
+  answer(*exchange, fmt::format(done, *asked, "removed"), "text/plain; charset=utf-8");
+  return true;
+}
+
 std::string EmulatedEngine::Impl::models() const {
   std::string list;
-  for (const auto& name : options.served_as) {
+  const auto add = [&](const std::string& name, std::string_view root, const std::string& parent, const std::string& context) {
     if (!list.empty()) list += ',';
     list += fmt::format(
-        R"({{"id":{},"object":"model","created":{},"owned_by":"{}","root":{},"parent":null,"max_model_len":{},"permission":[{{"id":"modelperm-{:016x}","object":"model_permission","created":{},"allow_create_engine":false,"allow_sampling":true,"allow_logprobs":true,"allow_search_indices":false,"allow_view":true,"allow_fine_tuning":false,"organization":"*","group":null,"is_blocking":false}}]}})",
-        json_string(name), started_at, options.bare ? "somebody" : "vllm", json_string(options.profile.model), max_model_len,
+        R"({{"id":{},"object":"model","created":{},"owned_by":"{}","root":{},"parent":{},"max_model_len":{},"permission":[{{"id":"modelperm-{:016x}","object":"model_permission","created":{},"allow_create_engine":false,"allow_sampling":true,"allow_logprobs":true,"allow_search_indices":false,"allow_view":true,"allow_fine_tuning":false,"organization":"*","group":null,"is_blocking":false}}]}})",
+        json_string(name), started_at, options.bare ? "somebody" : "vllm", json_string(root), parent, context,
         mix(static_cast<std::uint64_t>(started_at)), started_at);
-  }
+  };
+  for (const auto& name : options.served_as) add(name, options.profile.model, "null", std::to_string(max_model_len));
+  for (const auto& [name, path] : adapters) add(name, path, json_string(options.served_as.front()), "null");
   return fmt::format(R"({{"object":"list","data":[{}]}})", list);
 }
 
@@ -369,6 +409,7 @@ void EmulatedEngine::Impl::generate(const ExchangePtr& exchange, std::string_vie
                             .mean_output = options.mean_output.count,
                             .prefix_cache = options.prefix_cache,
                             .seed = options.seed,
+                            .adapter = adapters.contains(request->model) ? mix(std::hash<std::string>{}(request->model)) : 0,
                             .fault = strikes,
                             .on_die = options.on_die,
                             .on_end = forget_later(requests)};

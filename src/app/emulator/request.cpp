@@ -493,6 +493,32 @@ Parsed<std::string> parse_collective_rpc(const std::string& body) {
   return method;
 }
 
+Parsed<LoraAdapter> parse_load_lora(const std::string& body) {
+  const auto object = parse_object(body);
+  if (!object) return std::unexpected(object.error());
+  Reader reader(*object);
+  LoraAdapter adapter{.name = reader.text("lora_name"), .path = reader.text("lora_path")};
+  if (reader.refusal()) return std::unexpected(*reader.refusal());
+  if (adapter.name.empty() || adapter.path.empty()) {
+    return std::unexpected(
+        Refusal{.message = "Both 'lora_name' and 'lora_path' must be provided.", .type = "InvalidUserInput"});
+  }
+  return adapter;
+}
+
+Parsed<std::string> parse_unload_lora(const std::string& body) {
+  const auto object = parse_object(body);
+  if (!object) return std::unexpected(object.error());
+  Reader reader(*object);
+  std::string name = reader.text("lora_name");
+  if (reader.refusal()) return std::unexpected(*reader.refusal());
+  if (name.empty()) {
+    return std::unexpected(Refusal{.message = "'lora_name' needs to be provided to unload a LoRA adapter.",
+                                   .type = "InvalidUserInput"});
+  }
+  return name;
+}
+
 Parsed<Fault> parse_fault(const std::string& body) {
   const auto object = parse_object(body);
   if (!object) return std::unexpected(object.error());

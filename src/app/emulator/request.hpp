@@ -84,6 +84,12 @@ struct WakeRequest {
 Parsed<WakeRequest> parse_wake_up(std::string_view query);
 Parsed<std::string> parse_collective_rpc(const std::string& body);  // the method, of which reload_weights is known
 
+struct LoraAdapter {
+  std::string name, path;
+};
+Parsed<LoraAdapter> parse_load_lora(const std::string& body);
+Parsed<std::string> parse_unload_lora(const std::string& body);  // the name
+
 Parsed<Fault> parse_fault(const std::string& body);
 
 }  // namespace qlm::emulator

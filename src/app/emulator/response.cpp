@@ -30,7 +30,7 @@ ResponseWork::ResponseWork(Generation request, std::shared_ptr<net::Exchange> ex
   const auto& ids = request_.prompts[0];
   const auto room = context_.max_model_len - static_cast<std::int64_t>(ids.size());
   const auto most = std::clamp<std::int64_t>(request_.max_tokens.value_or(room), 1, room);
-  Generator generator(ids, context_.seed, context_.mean_output);
+  Generator generator(ids, context_.seed ^ context_.adapter, context_.mean_output);
   while (!generator.at_end() && static_cast<std::int64_t>(tokens_.size()) < most) tokens_.push_back(generator.next());
   cut_ = !generator.at_end();
 }

@@ -35,7 +35,7 @@ struct Arguments {
   std::string fault = "none";
   std::int64_t fault_after = 0, fault_count = 0;
   double fault_factor = 10;
-  bool bare = false, prefix_cache = false, enable_sleep_mode = false;
+  bool bare = false, prefix_cache = false, enable_sleep_mode = false, enable_lora = false;
   std::string sleep_time, wake_time, load_time;
   bool print_profiles = false;
   std::string replay_log;
@@ -56,7 +56,8 @@ Examples:
 Serves /v1/chat/completions, /v1/completions, /v1/responses, /v1/embeddings, /v1/models, /tokenize, /detokenize,
 /health, /ping, /version, /metrics, /load; with --enable-sleep-mode and the environment's VLLM_SERVER_DEV_MODE=1 also
 POST /sleep?level=1|2, /wake_up?tags=weights|kv_cache, /collective_rpc {"method": "reload_weights"}, /reset_prefix_cache
-and GET /is_sleeping; and POST /emulator/fault {"kind": "cut", "after_tokens": 5, "count": 1}.
+and GET /is_sleeping; with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 also POST /v1/load_lora_adapter and
+/v1/unload_lora_adapter {"lora_name": "a", "lora_path": "/a"}; and POST /emulator/fault {"kind": "cut", "after_tokens": 5, "count": 1}.
 Faults: refuse, http_500, http_503, stall, cut, garbage, slow (with "factor"), die, none; and only as --fault load_fail
 (out of memory after half of --load-time, exit code 1) and load_hang (never listens). Where a file is named by the
 environment's EMULATE_LOAD_FAULT_FILE and is there, it is removed and that load fails.
@@ -188,6 +189,7 @@ int start_all(net::Loop& loop, const Arguments& arguments, const EngineProfile& 
                                                .prefix_cache = arguments.prefix_cache,
                                                .bare = arguments.bare,
                                                .sleep = sleep,
+                                               .lora = arguments.enable_lora && set_to_one("VLLM_ALLOW_RUNTIME_LORA_UPDATING"),
                                                .fault = fault,
                                                .on_die = [] { std::_Exit(70); }});
     if (!engine) return complain(engine.error(), failed);
@@ -268,6 +270,8 @@ int run(int argc, char** argv) {
   number("--max-model-len", a.max_model_len, "context length (default: the profile's)");
   number("--kv-tokens", a.kv_tokens, "size of the KV cache (default: the profile's)");
   app.add_flag("--prefix-cache", a.prefix_cache, "keep the KV blocks of prompts, and say in `usage` how many tokens were cached")->group("Engine");
+  app.add_flag("--enable-lora", a.enable_lora, "takes LoRA adapters, where the environment says VLLM_ALLOW_RUNTIME_LORA_UPDATING=1")
+      ->group("Engine");
   number("--mean-output", a.mean_output, "mean length of an output that ends by itself (default: 228)");
   app.add_option("--speed", a.speed, "times faster than life")
       ->check(CLI::Range(1e-3, 1e6))

@@ -216,6 +216,38 @@ TEST_F(Contract, TokenizeEmbedAndModels) {
   EXPECT_TRUE(has(models, R"("max_model_len":32768)")) << models;
 }
 
+TEST_F(Contract, AdaptersComeAndGoAndAreServedByTheirNames) {
+  auto options = fast();
+  options.lora = options.prefix_cache = true;
+  start(std::move(options));
+  const auto ask = [](std::string_view model) {
+    return R"({"model":")" + std::string(model) + R"(","prompt":")" + std::string(100, 'x') + R"(","max_tokens":8,"ignore_eos":true})";
+  };
+  const auto text = [](const std::string& body) { return body.substr(body.find(R"("text":)"), 50); };
+  const std::string base = post(completions, ask("mistral-7b"));
+  refused(404, completions, ask("polite"));
+  const std::string load = R"({"lora_name":"polite","lora_path":"/adapters/polite"})";
+  EXPECT_EQ(post("/v1/load_lora_adapter", load), "Success: LoRA adapter 'polite' added successfully.");
+  EXPECT_TRUE(has(get("/v1/models"), R"("root":"/adapters/polite","parent":"mistral-7b","max_model_len":null)"));
+  const std::string polite = post(completions, ask("polite"));
+  EXPECT_TRUE(has(polite, R"("model":"polite")")) << polite;
+  EXPECT_TRUE(has(polite, R"("cached_tokens":0)")) << "the base's blocks are not the adapter's: " << polite;
+  EXPECT_NE(text(polite), text(base));
+  EXPECT_EQ(text(post(completions, ask("mistral-7b"))), text(base));
+  EXPECT_TRUE(has(refused(400, "/v1/load_lora_adapter", load), "InvalidUserInput"));
+  EXPECT_TRUE(has(refused(400, "/v1/load_lora_adapter", R"({"lora_name":"x"})"), "InvalidUserInput"));
+  EXPECT_EQ(post("/v1/unload_lora_adapter", R"({"lora_name":"polite"})"), "Success: LoRA adapter 'polite' removed successfully.");
+  EXPECT_TRUE(has(refused(404, "/v1/unload_lora_adapter", R"({"lora_name":"polite"})"), "cannot be found"));
+  refused(404, completions, ask("polite"));
+  EXPECT_FALSE(has(get("/v1/models"), "polite"));
+}
+
+TEST_F(Contract, WhoTakesNoAdaptersHasNoEndpointsForThem) {
+  start(fast());
+  refused(404, "/v1/load_lora_adapter", R"({"lora_name":"a","lora_path":"/a"})");
+  refused(404, "/v1/unload_lora_adapter", R"({"lora_name":"a"})");
+}
+
 TEST_F(Contract, MetricsCountWhatWasServed) {
   start(fast());
   post(completions, R"({"prompt":"12345678","max_tokens":5,"ignore_eos":true})");
