@@ -58,7 +58,7 @@ void Completion::start() {
     if (context_.prefix_cache) keys = block_keys(request_.prompts[choice.prompt], EngineModel::block_size.count);
     for (auto& key : keys) key ^= context_.adapter;
     const auto ticket = context_.steps.submit(
-        *this, i, prompt, Tokens{static_cast<std::int64_t>(choice.tokens.size())}, std::move(keys));
+        *this, i, prompt, Tokens{static_cast<std::int64_t>(choice.tokens.size())}, std::move(keys), request_.priority);
     if (!ticket) {
       abandon();
       const Refusal refusal{.message = ticket.error().message};

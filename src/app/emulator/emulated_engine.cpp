@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <charconv>
 #include <cmath>
 #include <iterator>
 #include <map>
@@ -387,6 +388,13 @@ void EmulatedEngine::Impl::generate(const ExchangePtr& exchange, std::string_vie
   if (!request) return answer(*exchange, request.error());
   if (const auto refusal = unknown_model(request->model)) return answer(*exchange, *refusal);
   if (const auto refusal = too_long(*request)) return answer(*exchange, *refusal);
+  if (const auto stated = exchange->head().fields.find("X-Vllm-Priority")) {
+    const auto read = std::from_chars(stated->data(), stated->data() + stated->size(), request->priority);
+    if (read.ec != std::errc{} || read.ptr != stated->data() + stated->size()) {
+      return answer(*exchange, Refusal{.message = fmt::format("Invalid X-Vllm-Priority header: {}", *stated)});
+    }
+  }
+  if (!options.by_priority) request->priority = 0;
   const Fault strikes = take_fault();
   switch (strikes.kind) {
     case Fault::Kind::refuse:

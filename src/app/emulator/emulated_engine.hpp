@@ -30,6 +30,7 @@ struct EmulatorOptions {
   bool prefix_cache = false;           // keeps blocks by what is in them, and tells of cached tokens
   bool bare = false;                   // tells nothing of itself but its models: no metrics, no health, no version
   std::optional<SleepTimes> sleep;     // in life's time; none: cannot, and has no endpoints for it
+  bool by_priority = false;            // requests' priority orders who waits; else ignored
   bool lora = false;                   // adapters are loaded and unloaded at its endpoints for them
   Fault fault;
   std::function<void()> on_die;  // what the fault `die` does

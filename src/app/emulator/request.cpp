@@ -218,6 +218,7 @@ void read_common(Reader& reader, Generation& request) {
   request.ends_after = reader.integer("emulated_output_tokens", 1);
   request.seed = static_cast<std::uint64_t>(
       reader.integer("seed").value_or(0));
+  request.priority = reader.integer("priority").value_or(0);
   request.stream = reader.flag("stream");
   request.return_token_ids = reader.flag("return_token_ids");
   read_stop(reader, request);
@@ -372,6 +373,7 @@ Parsed<Generation> parse_response(const std::string& body) {
   request.model = reader.text("model");
   request.stream = reader.flag("stream");
   request.max_tokens = reader.integer("max_output_tokens", 1);
+  request.priority = reader.integer("priority").value_or(0);
   if (reader.refusal()) return std::unexpected(*reader.refusal());
   return request;
 }

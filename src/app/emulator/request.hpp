@@ -44,6 +44,7 @@ struct Generation {
   bool ignore_eos = false;
   std::optional<std::int64_t> ends_after;  // output tokens, told by qlm bench: they end there by themselves
   std::uint64_t seed = 0;
+  std::int64_t priority = 0;  // a lower one sooner
   std::vector<std::string> stop;
   bool stream = false;
   bool include_usage = false;

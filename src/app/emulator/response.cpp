@@ -44,7 +44,7 @@ void ResponseWork::start() {
     self->end();
   });
   const auto ticket = context_.steps.submit(*this, 0, Tokens{static_cast<std::int64_t>(request_.prompts[0].size())},
-                                            Tokens{static_cast<std::int64_t>(tokens_.size())});
+                                            Tokens{static_cast<std::int64_t>(tokens_.size())}, {}, request_.priority);
   if (!ticket) {
     const Refusal refusal{.message = ticket.error().message};
     exchange_->respond(refusal.status, content_type("application/json"), refusal.body());

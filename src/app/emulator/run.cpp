@@ -36,6 +36,7 @@ struct Arguments {
   std::int64_t fault_after = 0, fault_count = 0;
   double fault_factor = 10;
   bool bare = false, prefix_cache = false, enable_sleep_mode = false, enable_lora = false;
+  std::string scheduling_policy = "fcfs";
   std::string sleep_time, wake_time, load_time;
   bool print_profiles = false;
   std::string replay_log;
@@ -189,6 +190,7 @@ int start_all(net::Loop& loop, const Arguments& arguments, const EngineProfile& 
                                                .prefix_cache = arguments.prefix_cache,
                                                .bare = arguments.bare,
                                                .sleep = sleep,
+                                               .by_priority = arguments.scheduling_policy == "priority",
                                                .lora = arguments.enable_lora && set_to_one("VLLM_ALLOW_RUNTIME_LORA_UPDATING"),
                                                .fault = fault,
                                                .on_die = [] { std::_Exit(70); }});
@@ -270,6 +272,9 @@ int run(int argc, char** argv) {
   number("--max-model-len", a.max_model_len, "context length (default: the profile's)");
   number("--kv-tokens", a.kv_tokens, "size of the KV cache (default: the profile's)");
   app.add_flag("--prefix-cache", a.prefix_cache, "keep the KV blocks of prompts, and say in `usage` how many tokens were cached")->group("Engine");
+  app.add_option("--scheduling-policy", a.scheduling_policy, "fcfs, or priority: requests' \"priority\", a lower one sooner")
+      ->check(CLI::IsMember({"fcfs", "priority"}))
+      ->group("Engine");
   app.add_flag("--enable-lora", a.enable_lora, "takes LoRA adapters, where the environment says VLLM_ALLOW_RUNTIME_LORA_UPDATING=1")
       ->group("Engine");
   number("--mean-output", a.mean_output, "mean length of an output that ends by itself (default: 228)");

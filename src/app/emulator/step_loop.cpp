@@ -17,9 +17,10 @@ StepLoop::StepLoop(net::Loop& loop, const EngineProfile& profile, double speed, 
     : loop_(loop), timer_(loop), engine_(profile.step, limits_with(profile, prefix_cache)), speed_(speed) {}
 
 Result<StepLoop::Ticket> StepLoop::submit(Listener& listener, std::uint32_t choice, Tokens prompt,
-                                          Tokens output, std::vector<std::uint64_t> keys) {
+                                          Tokens output, std::vector<std::uint64_t> keys,
+                                          std::int64_t priority) {
   const Ticket ticket = ++last_ticket_;
-  const auto id = engine_.submit(prompt, output, ticket, std::move(keys));
+  const auto id = engine_.submit(prompt, output, ticket, std::move(keys), priority);
   if (!id) return std::unexpected(id.error());
   entries_.emplace(ticket, Entry{&listener, choice, *id, output.count});
   if (!engine_.in_step() && !paused_) {

@@ -32,7 +32,7 @@ class StepLoop {
 
   // The listener must live until the sequence finished or its ticket was aborted.
   Result<Ticket> submit(Listener& listener, std::uint32_t choice, Tokens prompt, Tokens output,
-                        std::vector<std::uint64_t> keys = {});  // of its blocks, see EngineModel
+                        std::vector<std::uint64_t> keys = {}, std::int64_t priority = 0);  // see EngineModel
   void abort(
       Ticket ticket);  // takes effect at the engine when the step under way ends; the listener hears no more
 

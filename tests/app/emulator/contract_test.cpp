@@ -275,6 +275,47 @@ TEST_F(Contract, AClientThatLeavesFreesItsPlace) {
   EXPECT_TRUE(has(get("/metrics"), "finished_reason=\"abort\"} 1\n"));
 }
 
+// One runs; of those that wait the last to come has the lowest number.
+class Priority : public Contract {
+ protected:
+  std::string first_to_end(bool by_priority, const std::string& member, std::string_view header = {}) {
+    auto options = fast();
+    options.speed = 20;
+    options.by_priority = by_priority;
+    options.profile = find_profile("a100-80/mistral-7b").value();
+    options.profile.max_num_seqs = 1;
+    start(std::move(options));
+    const auto body = [&](int tokens, const std::string& more) {
+      return R"({"prompt":"x","ignore_eos":true,"max_tokens":)" + std::to_string(tokens) + more + "}";
+    };
+    Listener running, patient, hurried;
+    const auto send_now = [&](net::ClientRequest made, Listener& listener, std::int64_t waiting) {
+      auto call = client_->send({"127.0.0.1", engine_->port()}, std::move(made), listener);
+      until([&] { return engine_->engine().running() == 1 && engine_->engine().waiting() == waiting; });
+      return call;
+    };
+    const auto one = send_now(request("POST", completions, body(200, "")), running, 0);
+    const auto two = send_now(request("POST", completions, body(100, "")), patient, 1);
+    auto three_request = request("POST", completions, body(100, member));
+    if (!header.empty()) three_request.fields.add("X-Vllm-Priority", header);
+    const auto three = send_now(std::move(three_request), hurried, 2);
+    until([&] { return patient.complete || hurried.complete; });
+    return hurried.complete ? "hurried" : "patient";
+  }
+};
+
+TEST_F(Priority, OfThoseThatWaitALowerOneIsFirst) {
+  EXPECT_EQ(first_to_end(true, R"(,"priority":-1)"), "hurried");
+}
+
+TEST_F(Priority, TheHeaderSaysItToo) {
+  EXPECT_EQ(first_to_end(true, R"(,"priority":9)", "-3"), "hurried");
+}
+
+TEST_F(Priority, WhereArrivalIsTheOrderItIsIgnored) {
+  EXPECT_EQ(first_to_end(false, R"(,"priority":-1)"), "patient");
+}
+
 TEST_F(Contract, StepsTakeTheProfilesTime) {
   start();
   const Instant begun = loop_.now();
