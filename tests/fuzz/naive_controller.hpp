@@ -97,6 +97,9 @@ class NaiveController {
   void on(const event::Share& e, Script& script);
   void on(const event::Swapped&, Script&) {}  // nobody holds several models here
   void on(const event::ResidentChanged&, Script&) {}
+  void on(const event::Cordoned&, Script&) {}
+  void on(const event::Pinned&, Script&) {}
+  void on(const event::SwapsForbidden&, Script&) {}
   void on(const event::PlanReady&, Script&) {}
   void on(const event::PlanFailed&, Script&) {}
   void on(const event::ConfigurationChanged& e, Script& script);

@@ -393,11 +393,11 @@ void Controller::State::on(const event::Cancelled& e) {
   RequestRecord& r = requests[*index];
   if (r.state == RequestState::publishing) return;  // done already; whoever asks for it later will find it
   if (r.state == RequestState::dispatched || r.state == RequestState::streaming) {
-    r.cancelled = true;
+    r.cancelled = e.why;
     ask_abort(*index, action::AbortWhy::cancelled);
     return;
   }
-  finish(*index, Outcome::cancelled, Reason::client_gone, Decision::cancelled);
+  finish(*index, Outcome::cancelled, e.why, Decision::cancelled);
 }
 
 void Controller::State::on(const event::Persisted& e) {

@@ -175,7 +175,7 @@ void Controller::State::free_slot(Ledger::Index entry) {
   ledger.release_slot(entry);
   if (id.index() < instances.size()) {
     account_busy(instances[id.index()], before);
-    swap_when_empty(instances[id.index()]);
+    slot_closed(instances[id.index()]);
   }
   serve(id);
 }
@@ -229,7 +229,7 @@ void Controller::State::ask_abort(Index index, action::AbortWhy why) {
           .request = r.request.id,
           .instance = r.instance,
           .attempt = r.attempt,
-          .reason = why == action::AbortWhy::cancelled ? Reason::client_gone
+          .reason = why == action::AbortWhy::cancelled ? r.cancelled.value_or(Reason::client_gone)
                     : why == action::AbortWhy::evicted ? Reason::none
                                                        : Reason::engine_failed});
   emit(action::Abort{key, *r.instance, why});
@@ -263,7 +263,7 @@ void Controller::State::on(const event::Ended& e) {
     if (InstanceRecord* i = instance(*where); i && open.slot_held) wake(*i, open.release_by);
     const bool closed = !open.slot_held;
     ledger.end(*entry);
-    if (InstanceRecord* i = instance(*where); i && closed) swap_when_empty(*i);
+    if (InstanceRecord* i = instance(*where); i && closed) slot_closed(*i);
     else if (i) hurry_releases(*i);
   }
 
@@ -293,7 +293,7 @@ void Controller::State::on(const event::Ended& e) {
 
   if (e.end == End::complete) learn(r, e);
   if (r.cancelled) {
-    finish(*index, Outcome::cancelled, Reason::client_gone, Decision::cancelled);
+    finish(*index, Outcome::cancelled, *r.cancelled, Decision::cancelled);
     return;
   }
   switch (e.end) {

@@ -50,6 +50,12 @@ struct InstanceView {
   BreakerState breaker{};
   bool available = false;   // takes work now
   bool stalled = false;
+  bool cordoned = false;    // by an operator
+  std::vector<ModelId> serves;     // now
+  std::vector<ModelId> holds;      // of these one at a time; empty: what it serves never changes
+  std::optional<ModelId> next;     // on its way
+  std::optional<ModelId> pinned;   // by an operator
+  Instant pinned_until = never;
   int in_flight = 0;        // ledger entries, aborted ones included
   int running = 0;          // of these: a first token was seen
   int limit = 0;            // what it may run at once, without the allowance
@@ -63,6 +69,13 @@ struct QueueView {
   ClassId service_class;
   std::int64_t requests = 0;
   Tokens tokens{0};
+};
+
+struct TenantView {
+  TenantId id;
+  int in_system = 0;        // requests, queued or running
+  std::int64_t queued = 0;
+  Bytes queued_bytes{0};
 };
 
 struct Totals {
@@ -90,6 +103,9 @@ class Controller {
 
   // -- queries; cheap enough for the controller's thread, asked when somebody wants to know
   std::optional<RequestView> request(RequestId id, Instant now) const;
+  std::vector<RequestView> requests(std::size_t most, Instant now) const;  // the oldest, as they came; O(n log n)
+  std::vector<TenantView> tenants() const;  // that ever asked for something, by id
+  std::optional<Instant> swaps_forbidden_until() const;
   std::vector<InstanceView> instances() const;
   std::vector<QueueView> queues() const;   // non-empty (model, class) pairs, by model then class
   Totals totals() const;

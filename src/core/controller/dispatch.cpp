@@ -12,9 +12,8 @@ constexpr Duration gathering_max = 1s;
 
 }  // namespace
 
-bool Controller::State::available(const InstanceRecord& i) const {
-  return i.present && !i.stalled && i.breaker != BreakerState::open;
-}
+bool Controller::State::well(const InstanceRecord& i) const { return i.present && !i.stalled && i.breaker != BreakerState::open; }
+bool Controller::State::available(const InstanceRecord& i) const { return well(i) && !i.hand.cordoned; }
 
 int Controller::State::capacity(const InstanceRecord& i) const {
   if (!available(i)) return 0;
@@ -52,7 +51,7 @@ bool Controller::State::gate_open(const InstanceRecord& i) const {
 // What keeps it from taking one that needs so much memory; whether it serves its model is the caller's to know.
 Binding Controller::State::binding(const InstanceRecord& i, Tokens kv) const {
   const Ledger::Account& account = ledger.account(i.description.id);
-  if (account.slots >= capacity(i)) return available(i) ? Binding::slots : Binding::unavailable;
+  if (account.slots >= capacity(i)) return available(i) ? Binding::slots : well(i) ? Binding::cordoned : Binding::unavailable;
   if (now < i.hold_until) return Binding::refused;
   if (!gate_open(i)) return Binding::gathering;
   if (!i.description.kv_capacity || account.slots == 0 || !configuration->has(Component::late_binding)) return Binding::none;

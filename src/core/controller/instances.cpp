@@ -46,7 +46,7 @@ void Controller::State::on(const event::InstanceJoined& e) {
     on(event::InstanceChanged{e.instance});
     return;
   }
-  i = InstanceRecord{};
+  i = InstanceRecord{.hand = i.hand};
   i.present = true;
   i.description = e.instance;
   i.last_progress = now;
@@ -54,6 +54,7 @@ void Controller::State::on(const event::InstanceJoined& e) {
   describe_residency(i);
   i.governor.describe(i.description, configuration->dispatch);
   link_models(id, {}, i.description.models);
+  if (i.hand.pin) wake(i, now);
   if (ledger.account(id).first != Ledger::none) wake(i, now);  // it was here before, and something of then is open
   serve(id);
 }
@@ -202,7 +203,7 @@ void Controller::State::on(const event::ProbeAnswered& e) {
     }
     at = following;
   }
-  if (reclaimed) swap_when_empty(*i);
+  if (reclaimed) slot_closed(*i);
 
   if (!e.healthy) {
     ++i->failures;
@@ -290,7 +291,9 @@ void Controller::State::evaluate(InstanceRecord& i) {
   if (i.hold_tried_until > now) next = std::min(next, i.hold_tried_until);
   if (i.share && i.share_until > now) next = std::min(next, i.share_until);
   if (overdue) next = std::min(next, add(now, configuration->dispatch.release_timeout));
+  if (pinned(i)) next = std::min(next, i.hand.pinned_until);
   if (next != never) wake(i, next);
+  bring_in_pinned(i);
   fill(i);
   serve(id);
 }

@@ -30,8 +30,9 @@ InstancePicture Controller::State::picture_of(const InstanceRecord& i, Tokens kv
                        .serves = i.description.models,
                        .next = i.residency.next,
                        .visits = {}};
-  if (made.next && made.binding != Binding::unavailable) made.binding = Binding::swapping;
-  if (wanted && made.binding != Binding::unavailable) {
+  const bool takes_work = made.binding != Binding::unavailable && made.binding != Binding::cordoned;
+  if (made.next && takes_work) made.binding = Binding::swapping;
+  if (wanted && takes_work) {
     if (made.next == wanted) made.binding = Binding::swapping;
     else if (made.next || std::ranges::find(made.serves, *wanted) == made.serves.end()) made.binding = Binding::absent;
   }

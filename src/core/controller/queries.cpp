@@ -34,6 +34,32 @@ std::optional<RequestView> Controller::request(RequestId id, Instant) const {
   return view;
 }
 
+std::vector<RequestView> Controller::requests(std::size_t most, Instant now) const {
+  const State& s = *state_;
+  std::vector<RequestId> ids;
+  for (State::Index index = 0; index < s.requests.end(); ++index) {
+    if (s.requests[index].live) ids.push_back(s.requests[index].request.id);
+  }
+  most = std::min(most, ids.size());
+  std::ranges::partial_sort(ids, ids.begin() + static_cast<std::ptrdiff_t>(most), {}, &RequestId::value);
+  std::vector<RequestView> views;
+  for (std::size_t k = 0; k < most; ++k) views.push_back(*request(ids[k], now));
+  return views;
+}
+
+std::vector<TenantView> Controller::tenants() const {
+  std::vector<TenantView> views;
+  for (std::uint32_t t = 0; t < state_->tenants.size(); ++t) {
+    const TenantRecord& tenant = state_->tenants[t];
+    views.push_back({TenantId{t}, tenant.in_system, tenant.queued, tenant.queued_bytes});
+  }
+  return views;
+}
+
+std::optional<Instant> Controller::swaps_forbidden_until() const {
+  return state_->now < state_->swaps_allowed_at ? std::optional(state_->swaps_allowed_at) : std::nullopt;
+}
+
 std::vector<InstanceView> Controller::instances() const {
   const State& s = *state_;
   std::vector<InstanceView> views;
@@ -45,12 +71,19 @@ std::vector<InstanceView> Controller::instances() const {
                      .breaker = i.breaker,
                      .available = s.available(i),
                      .stalled = i.stalled,
+                     .cordoned = i.hand.cordoned,
+                     .serves = i.description.models,
+                     .holds = {},
+                     .next = i.residency.next,
+                     .pinned = s.pinned(i),
+                     .pinned_until = i.hand.pinned_until,
                      .in_flight = account.slots,
                      .running = account.running,
                      .limit = i.governor.limit(),
                      .allowance = i.governor.allowance(),
                      .busy = i.busy + (account.slots > 0 ? s.now - i.busy_from : Duration{}),
                      .stats_at = i.stats_at});
+    for (const HeldModel& held : i.description.holds) views.back().holds.push_back(held.model);
   }
   return views;
 }

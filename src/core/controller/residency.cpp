@@ -174,7 +174,7 @@ void Controller::State::swap_when_empty(InstanceRecord& i) {
     // Where the order alone decides, who was evicted is first again, and would bring the model straight back. And who is
     // evicted makes room for more than they are, or a few of each model would be evicted in turns and none be done.
     const bool more_wait = model(*residency.next).queue.count() > running;
-    if (more_wait && running <= traits(configuration->policy).evicts_rest * i.governor.limit()) evict_rest(i);
+    if (more_wait && !i.hand.cordoned && running <= traits(configuration->policy).evicts_rest * i.governor.limit()) evict_rest(i);
     return;
   }
   residency.asked = true;
@@ -333,11 +333,12 @@ bool Controller::State::plan_in_force() const { return traits(configuration->pol
 void Controller::State::decide_residency() {
   if (holders == 0 || now < residency_at) return;
   residency_at = add(now, look_interval);
+  for (InstanceRecord& i : instances) bring_in_pinned(i);
   std::vector<swap_rule::Demand> wanted = demand();
   const bool follow = follows_plan();
   std::vector<InstanceId> undecided;
   for (const InstanceRecord& i : instances) {
-    if (i.present && !i.description.holds.empty() && available(i) && !i.residency.next) undecided.push_back(i.description.id);
+    if (i.present && !i.description.holds.empty() && available(i) && !i.residency.next && !pinned(i)) undecided.push_back(i.description.id);
   }
   // Who has least to do where it is goes first.
   const auto order_here = [&](InstanceId id) {

@@ -26,7 +26,7 @@ const InstanceRecord::Residency::Failing* Controller::State::failing(const Insta
 // Whether it can be brought in there now.
 bool Controller::State::can_come(const InstanceRecord& i, ModelId id) const {
   const auto* failed = failing(i, id);
-  return !failed || now >= failed->not_before;
+  return may_come(i, id) && (!failed || now >= failed->not_before);
 }
 
 // Whether whoever wants the model may count on that instance.
@@ -116,6 +116,7 @@ void Controller::State::on(const event::Swapped& e) {
   const auto wanted = std::exchange(residency.next, std::nullopt);
   residency.asked = false;
   const bool done = e.resident == wanted;
+  if (i->hand.once && i->hand.pin == wanted) i->hand = {.cordoned = i->hand.cordoned, .drains = i->hand.drains};
   if (e.put_away > Duration{}) {
     const auto left = std::ranges::find_if(i->description.holds, [&](const HeldModel& h) { return h.model == residency.resident; });
     if (left != i->description.holds.end()) {
@@ -181,6 +182,7 @@ void Controller::State::fill(InstanceRecord& i) {
   std::optional<ModelId> next;
   Instant again = never;
   for (const HeldModel& held : i.description.holds) {
+    if (!may_come(i, held.model)) continue;
     if (!can_come(i, held.model)) again = std::min(again, failing(i, held.model)->not_before);
     else if (!next || serving(held.model) < serving(*next)) next = held.model;
   }

@@ -2,7 +2,7 @@
 // files only. admission.cpp lets requests in and out of the queue, dispatch.cpp binds them to instances,
 // affinity.cpp says to which of several, attempts.cpp hears how that went, estimates.cpp learns from it how long requests take and wait, on_time.cpp chooses whom to give up,
 // fairness.cpp between tenants, shares.cpp what somebody has whatever the order says, residency.cpp which model is served
-// where, residents.cpp what becomes of models asked for, visits_ahead.cpp when one will be, instances.cpp minds breakers and stalls, queries.cpp and picture.cpp answer
+// where, residents.cpp what becomes of models asked for, hand.cpp what an operator says of instances, visits_ahead.cpp when one will be, instances.cpp minds breakers and stalls, queries.cpp and picture.cpp answer
 // questions.
 #pragma once
 
@@ -46,7 +46,7 @@ struct RequestRecord {
   RequestDescription request;
   RequestState state = RequestState::finished;
   bool live = false;
-  bool cancelled = false;             // the client left while an attempt runs
+  std::optional<Reason> cancelled;    // while an attempt runs: the client left, or an operator ended it
   bool reads_again = false;           // its prompt was read by an attempt that was evicted
   std::optional<action::AbortWhy> aborting;  // its attempt was asked to end
   Attempt attempt = no_attempt;       // the newest
@@ -233,6 +233,13 @@ struct InstanceRecord {
     std::vector<Failing> failing;
     double setup_scale = 1;            // of swaps against what was described, as learned
   } residency;
+  struct Hand {                        // the operator's word; it outlasts the instance's going and coming
+    bool cordoned = false;
+    bool drains = false;               // and something of before runs there
+    std::optional<ModelId> pin;
+    Instant pinned_until = Instant::min();
+    bool once = false;                 // the pin is for bringing it in only
+  } hand;
   struct Prefixes {                    // what it may have cached
     PrefixIndex index;
     std::int64_t computed = 0;         // tokens of requests whose prefixes are known
@@ -283,6 +290,7 @@ struct Controller::State {
   Instant select_at = Instant::min();  // next look at whom to give up
   int holders = 0;                     // instances that hold several models
   Instant residency_at = Instant::min();  // next look at which model they serve
+  Instant swaps_allowed_at = Instant::min();  // by an operator; no swap begins before
   struct {                             // under a policy that plans
     Instant at = Instant::min();       // the next one
     std::optional<SnapshotVersion> asked;
@@ -353,7 +361,8 @@ struct Controller::State {
   void serve_changed_queues();
   bool has_room(const InstanceRecord& i, Tokens kv) const { return binding(i, kv) == Binding::none; }
   Binding binding(const InstanceRecord& i, Tokens kv) const;
-  bool available(const InstanceRecord& i) const;
+  bool well(const InstanceRecord& i) const;
+  bool available(const InstanceRecord& i) const;  // well, and not cordoned
   bool may_use(const RequestRecord& r, const InstanceRecord& i) const;
   bool yields(const RequestRecord& r, const InstanceRecord& i) const;
   bool held(const RequestRecord& r, const InstanceRecord& i) const { return r.attempt != no_attempt && now < i.hold_tried_until; }
@@ -439,6 +448,16 @@ struct Controller::State {
   void reside(InstanceRecord& i, std::optional<ModelId> resident);
   void well_again(InstanceRecord& i);
   void fill(InstanceRecord& i);
+
+  // hand.cpp
+  void on(const event::Cordoned& e);
+  void on(const event::Pinned& e);
+  void on(const event::SwapsForbidden& e);
+  std::optional<ModelId> pinned(const InstanceRecord& i) const;
+  bool may_come(const InstanceRecord& i, ModelId id) const;
+  void bring_in_pinned(InstanceRecord& i);
+  void call_off_swap(InstanceRecord& i);
+  void slot_closed(InstanceRecord& i);
 
   // residency.cpp
   void on(const event::PlanReady& e);

@@ -23,7 +23,7 @@ namespace qlm::event {
 // -- requests
 struct Arrived { RequestDescription request; };
 struct Restored { RequestDescription request; Instant arrived; FencingToken token; };  // from the store, already accepted
-struct Cancelled { RequestId request; };
+struct Cancelled { RequestId request; Reason why = Reason::client_gone; };  // or Reason::cancelled: by an operator
 
 // -- attempts
 struct Sent { AttemptKey key; bool streamed = true; };  // streamed: its progress will be seen token by token
@@ -71,6 +71,13 @@ struct Swapped { InstanceId instance; std::optional<ModelId> resident; std::opti
 // Nobody asked: an engine that runs was found there, or the one there is gone.
 struct ResidentChanged { InstanceId instance; std::optional<ModelId> resident; std::optional<HeldModel> found = {}; std::vector<ModelId> asleep = {}; };
 
+// -- the operator's hand
+struct Cordoned { InstanceId instance; bool cordoned = true; };  // is given no new work, or is again; what runs there goes on
+// It leaves whatever it serves for that model of those it holds, when nothing runs any more, and stays with it until then.
+// A time that is over: it is brought in, and what comes after is decided as ever.
+struct Pinned { InstanceId instance; ModelId model; Instant until; };
+struct SwapsForbidden { Instant until; };  // none begins before, but for an empty instance and a pinned one; a time that is over: allowed
+
 // -- planning and process
 struct PlanReady { Plan plan; };
 struct PlanFailed { SnapshotVersion made_from; };
@@ -88,7 +95,7 @@ using Event =
                  event::Ended, event::SlotReleased, event::Persisted, event::PersistFailed, event::Published,
                  event::PublishFailed, event::Claimed, event::LeaseLost, event::InstanceJoined, event::InstanceChanged,
                  event::InstanceLeft, event::StatsRead, event::ProbeAnswered, event::Share, event::Swapped,
-                 event::ResidentChanged, event::PlanReady,
+                 event::ResidentChanged, event::Cordoned, event::Pinned, event::SwapsForbidden, event::PlanReady,
                  event::PlanFailed, event::ConfigurationChanged, event::DrainRequested, event::Tick>;
 
 // What an attempt that ended so was lost to; `asked`: why it was aborted, where it was. Nothing where it brought its client

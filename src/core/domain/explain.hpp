@@ -36,6 +36,12 @@ enum class Decision : std::uint8_t {
   swap_failed,     // model: what did not come
   resident_lost,   // model: what broke down
   evicted,         // count: tokens generated so far
+  cordoned,        // count: requests that run there
+  uncordoned,
+  drained,         // cordoned, and nothing runs there any more
+  pinned,          // model: what is brought in, or stays
+  swap_called_off, // model: what would have come
+  swaps_forbidden, // count: until when, in seconds from now; zero: allowed again
 };
 
 // Why a request went to this instance and not to another that had room too.

@@ -77,6 +77,7 @@ std::string_view name(Reason reason) {
     case Reason::engine_failed: return "engine_failed";
     case Reason::engine_cut: return "engine_cut";
     case Reason::store_failed: return "store_failed";
+    case Reason::cancelled: return "cancelled";
   }
   return "unknown";
 }
@@ -106,6 +107,12 @@ std::string_view name(Decision decision) {
     case Decision::swap_failed: return "swap_failed";
     case Decision::resident_lost: return "resident_lost";
     case Decision::evicted: return "evicted";
+    case Decision::cordoned: return "cordoned";
+    case Decision::uncordoned: return "uncordoned";
+    case Decision::drained: return "drained";
+    case Decision::pinned: return "pinned";
+    case Decision::swap_called_off: return "swap_called_off";
+    case Decision::swaps_forbidden: return "swaps_forbidden";
   }
   return "unknown";
 }
@@ -173,6 +180,7 @@ std::string_view name(Binding binding) {
     case Binding::unavailable: return "unavailable";
     case Binding::absent: return "model_absent";
     case Binding::swapping: return "swapping";
+    case Binding::cordoned: return "cordoned";
   }
   return "unknown";
 }

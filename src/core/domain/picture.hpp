@@ -28,6 +28,7 @@ enum class Binding : std::uint8_t {
   unavailable,  // its breaker is open, or it stalled
   absent,       // the model is not there, and not on its way
   swapping,     // the model is on its way
+  cordoned,     // by an operator
 };
 
 struct InstancePicture {

@@ -71,6 +71,7 @@ enum class Reason : std::uint8_t {
   engine_failed,       // every attempt failed before its first byte
   engine_cut,          // the engine failed after bytes went out
   store_failed,
+  cancelled,           // by an operator
 };
 
 // Why an attempt brought its client nothing, so that the request may be tried again.
