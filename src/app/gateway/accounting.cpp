@@ -3,20 +3,14 @@
 #include <utility>
 
 namespace qlm::gateway {
-namespace {
 
 std::string_view state_of(const InstanceView& instance, bool up) {
   if (!up) return "down";
   if (instance.stalled) return "stalled";
-  switch (instance.breaker) {
-    case BreakerState::open: return "open";
-    case BreakerState::half_open: return "half_open";
-    case BreakerState::closed: break;
-  }
-  return "ready";
+  if (instance.breaker == BreakerState::open) return "open";
+  if (instance.cordoned) return "cordoned";
+  return instance.breaker == BreakerState::half_open ? "half_open" : "ready";
 }
-
-}  // namespace
 
 Result<std::unique_ptr<Accounting>> Accounting::open(const std::string& target, std::string_view version) {
   std::unique_ptr<Accounting> made(new Accounting(version));

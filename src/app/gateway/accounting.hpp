@@ -14,6 +14,8 @@
 
 namespace qlm::gateway {
 
+std::string_view state_of(const InstanceView& instance, bool up);  // in one word, for metrics and operators
+
 class Accounting {
  public:
   // `target` as observe::AccessLog takes it; empty: no access log.

@@ -30,7 +30,9 @@ void respond_text(net::Exchange& exchange, int status, std::string_view type, st
   exchange.respond(status, fields, std::move(body));
 }
 
-void route(const AdminSources& sources, net::Exchange& exchange) {
+void route(const AdminSources& sources, const std::shared_ptr<net::Exchange>& held) {
+  if (held->head().path().starts_with("/admin/")) return sources.operate(held);
+  net::Exchange& exchange = *held;
   const http::RequestHead& head = exchange.head();
   const std::string_view path = head.path();
   const bool known = path == "/health/live" || path == "/health/ready" || path == "/metrics" || path == "/instances" || path == "/plan";
@@ -55,7 +57,7 @@ void route(const AdminSources& sources, net::Exchange& exchange) {
 }  // namespace
 
 net::HttpServer::Handler admin_routes(AdminSources sources) {
-  return [sources = std::move(sources)](const std::shared_ptr<net::Exchange>& exchange) { route(sources, *exchange); };
+  return [sources = std::move(sources)](const std::shared_ptr<net::Exchange>& exchange) { route(sources, exchange); };
 }
 
 }  // namespace qlm::gateway

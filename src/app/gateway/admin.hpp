@@ -15,6 +15,7 @@ struct AdminSources {
   std::function<std::string()> metrics;  // the Prometheus text format
   std::function<std::vector<InstanceView>()> instances;
   std::function<std::string()> plan;     // the queue and the plan in force, for people
+  std::function<void(const std::shared_ptr<net::Exchange>&)> operate;  // what is under /admin/
 };
 net::HttpServer::Handler admin_routes(AdminSources sources);
 

@@ -118,7 +118,7 @@ void FrontDoor::get(const Shared& exchange, const TenantFacts& tenant) {
   if (path == models) return answer_models(*exchange, {});
   if (path == queue) return answer_queue(*exchange);
   if (path.starts_with("/v1/models/")) return answer_models(*exchange, path.substr(models.size() + 1));
-  answer_request(*exchange, path.substr(queue.size() + 1), tenant);
+  answer_request(*exchange, path.substr(queue.size() + 1), &tenant);
 }
 
 // -- a request for an engine

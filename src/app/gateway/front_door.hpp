@@ -32,6 +32,13 @@ class FrontDoor {
   // The time to drain is over: whoever is unanswered is told so, and it is logged.
   void give_up_all();
 
+  // -- for operators: every tenant's
+  const RequestNames& names() const { return names_; }
+  void answer_queue(net::Exchange& exchange) const;
+  // `tenant`: who asks; null: an operator, who is told of decisions too, as with /explain.
+  void answer_request(net::Exchange& exchange, std::string_view rest, const TenantFacts* tenant) const;
+  void write_decisions(openai::JsonWriter& json, const std::vector<ExplainRecord>& records, Instant from) const;
+
  private:
   using Shared = std::shared_ptr<net::Exchange>;
   void get(const Shared& exchange, const TenantFacts& tenant);
@@ -45,10 +52,7 @@ class FrontDoor {
   void log_turned_away(observe::RequestRecord record, const TenantFacts* tenant, int status, const std::string& model);
 
   void answer_models(net::Exchange& exchange, std::string_view one) const;
-  void answer_queue(net::Exchange& exchange) const;
   std::string why_it_waits(const RequestView& view, const Standing& standing) const;
-  void write_decisions(openai::JsonWriter& json, const std::vector<ExplainRecord>& records, Instant from) const;
-  void answer_request(net::Exchange& exchange, std::string_view rest, const TenantFacts& tenant) const;
 
   Tokens prompt_size(ModelId model, const openai::RequestFacts& facts) const;
   void learn_prompt_size(const RequestSession& session);

@@ -9,6 +9,7 @@
 
 #include "app/gateway/accounting.hpp"
 #include "app/gateway/admin.hpp"
+#include "app/gateway/admin_api.hpp"
 #include "app/gateway/controller_host.hpp"
 #include "app/gateway/fleet.hpp"
 #include "app/gateway/front_door.hpp"
@@ -103,6 +104,7 @@ struct Gateway::Parts {
         host(at, registry.controller_configuration()),
         fleet(at, *client, host, registry, say),
         door(at, *client, host, fleet, registry, *accounting, from),
+        operators(host, fleet, registry, door, say),
         drain_timer(at) {}
 
   net::Loop& loop;
@@ -115,6 +117,7 @@ struct Gateway::Parts {
   ControllerHost host;
   Fleet fleet;
   FrontDoor door;
+  AdminApi operators;
   bool draining = false;
   Instant drain_until = never;
   Instant leave_at = never;  // after the last refusals were written
@@ -212,6 +215,7 @@ Result<std::unique_ptr<Gateway>> Gateway::start(net::Loop& loop, const config::C
   sources.metrics = [parts] { return parts->accounting->metrics_text(parts->host.controller(), parts->registry, parts->fleet, parts->loop.now()); };
   sources.plan = [parts] { return to_text(parts->host.controller().picture(), *parts->registry.controller_configuration()); };
   sources.instances = [parts] { return parts->host.controller().instances(); };
+  sources.operate = [parts](const std::shared_ptr<net::Exchange>& exchange) { parts->operators.handle(exchange); };
   auto admin = net::HttpServer::listen(loop, address_of(configuration.admin), admin_limits(),
                                        [](int status, const std::string& message) { return refusal_body(unread(status, false), message); },
                                        admin_routes(std::move(sources)));
@@ -245,6 +249,8 @@ Result<void> Gateway::reload(const config::Configuration& next) {
   for (const std::string& each : changes.changed) parts_->say(log::Level::info, "reload: " + each);
   return {};
 }
+
+void Gateway::on_reload(std::function<Result<void>()> reload) { parts_->operators.on_reload(std::move(reload)); }
 
 void Gateway::reload_failed() {
   parts_->accounting->reloaded(false, parts_->loop.wall());

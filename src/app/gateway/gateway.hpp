@@ -24,6 +24,7 @@ class Gateway {
 
   // Takes over a new configuration without touching what runs; refuses it whole where a part needs a restart.
   Result<void> reload(const config::Configuration& next);
+  void on_reload(std::function<Result<void>()> reload);  // what an operator's word for it does: reads the file, and calls the above
   void reload_failed();  // the file was no good: the metrics say so
 
   // Takes no new requests, and calls back once when those it has are answered, or the time is over.

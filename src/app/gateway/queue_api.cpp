@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <utility>
 
@@ -54,22 +53,6 @@ const ExplainRecord* end_among(const std::vector<ExplainRecord>& records) {
     }
   }
   return nullptr;
-}
-
-// SDKs write the slash of org/model as %2F. What is no escape stays as it stands.
-std::string unescaped(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    unsigned byte = 0;
-    const char* digits = text.data() + i + 1;
-    if (text[i] == '%' && i + 2 < text.size() && std::from_chars(digits, digits + 2, byte, 16).ptr == digits + 2) {
-      out += static_cast<char>(byte);
-      i += 2;
-    } else {
-      out += text[i];
-    }
-  }
-  return out;
 }
 
 }  // namespace
@@ -177,6 +160,7 @@ std::string FrontDoor::why_it_waits(const RequestView& view, const Standing& sta
       case Binding::unavailable: places += each.name + " is not taking work"; break;
       case Binding::absent: places += each.name + " serves another model now"; break;
       case Binding::swapping: places += each.name + " is loading its model"; break;
+      case Binding::cordoned: places += each.name + " is cordoned"; break;
     }
   }
   return why + (places.empty() ? "; no instance that serves its model is up" : places) + ".";
@@ -224,19 +208,21 @@ void write_standing(JsonWriter& json, const Standing& standing, const Registry& 
 
 }  // namespace
 
-void FrontDoor::answer_request(net::Exchange& exchange, std::string_view rest, const TenantFacts& tenant) const {
+void FrontDoor::answer_request(net::Exchange& exchange, std::string_view rest, const TenantFacts* tenant) const {
   constexpr std::string_view explain = "/explain";
-  const bool explained = rest.ends_with(explain);
-  if (explained) rest.remove_suffix(explain.size());
+  const bool explained = !tenant || rest.ends_with(explain);
+  if (rest.ends_with(explain)) rest.remove_suffix(explain.size());
   const auto id = names_.id(rest);
   const Instant now = loop_.now();
   const auto view = id ? host_.controller().request(*id, now) : std::nullopt;
   const auto records = id && (explained || !view) ? host_.controller().explain(*id) : std::vector<ExplainRecord>{};
   const ExplainRecord* end = view ? nullptr : end_among(records);
   // Somebody else's request and none at all look the same.
-  if (view ? view->tenant != tenant.id : !end || end->tenant != tenant.id) {
+  const bool known = view || end;
+  if (!known || (tenant && (view ? view->tenant : end->tenant) != tenant->id)) {
     respond_refusal(exchange, {}, openai::Refusal{openai::RefusalReason::request_unknown,
-                                                  "No request of yours with this id is in the system, nor was one lately.", {}, {}});
+                                                  tenant ? "No request of yours with this id is in the system, nor was one lately."
+                                                         : "No request with this id is in the system, nor was one lately.", {}, {}});
     return;
   }
   if (!view && !explained) {
@@ -249,6 +235,7 @@ void FrontDoor::answer_request(net::Exchange& exchange, std::string_view rest, c
     std::string body;
     JsonWriter json(body);
     json.begin_object().member("object", "queue.request").member("id", rest).member("state", name(RequestState::finished));
+    if (!tenant) json.member("tenant", registry_.tenant_name(end->tenant)).member("outcome", name(end->decision));
     write_foretold(json, records);
     write_decisions(json, records, records.front().at);
     json.end_object();
@@ -258,6 +245,7 @@ void FrontDoor::answer_request(net::Exchange& exchange, std::string_view rest, c
   JsonWriter json(body);
   json.begin_object().member("object", "queue.request").member("id", rest).member("state", name(view->state));
   json.member("model", registry_.model_name(view->model)).member("class", registry_.service_class(view->service_class).name);
+  if (!tenant) json.member("tenant", registry_.tenant_name(view->tenant));
   json.member("age_ms", (now - view->arrived) / 1ms).member("attempts", view->attempt.value);
   if (view->instance) json.member("instance", registry_.instance_name(*view->instance));
   if (view->deadline != never) json.member("deadline_in_ms", (view->deadline - now) / 1ms);

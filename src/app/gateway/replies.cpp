@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <utility>
 
 namespace qlm::gateway {
@@ -86,6 +87,7 @@ Words words_of(const action::Reject& reject, const RefusalContext& c) {
       return {RefusalReason::client_gone, "The client left."};
     case Reason::store_failed:
       return {RefusalReason::internal, "The request could not be stored, so it was not accepted. Retry later."};
+    case Reason::cancelled: return {RefusalReason::cancelled, "An operator of this QLM ended the request."};
     case Reason::none: break;
   }
   return {RefusalReason::internal, "QLM gave the request up and does not know why. Please report this."};
@@ -129,6 +131,21 @@ int respond_refusal(net::Exchange& exchange, std::string_view id, const openai::
   const int status = reply.status;
   send(exchange, id, std::move(reply));
   return status;
+}
+
+std::string unescaped(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    unsigned byte = 0;
+    const char* digits = text.data() + i + 1;
+    if (text[i] == '%' && i + 2 < text.size() && std::from_chars(digits, digits + 2, byte, 16).ptr == digits + 2) {
+      out += static_cast<char>(byte);
+      i += 2;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
 }
 
 void respond_json(net::Exchange& exchange, int status, std::string body) {

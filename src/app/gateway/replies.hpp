@@ -24,6 +24,8 @@ openai::Refusal refusal_of(const action::Reject& reject, const RefusalContext& c
 // Answers with an error object. `id` is empty where there is no request.
 int respond_refusal(net::Exchange& exchange, std::string_view id, const openai::Refusal& refusal);
 int respond_refusal(net::Exchange& exchange, std::string_view id, const openai::RequestError& error);
+// SDKs write the slash of org/model as %2F. What is no escape stays as it stands.
+std::string unescaped(std::string_view text);
 void respond_json(net::Exchange& exchange, int status, std::string body);
 
 }  // namespace qlm::gateway

@@ -117,7 +117,7 @@ void RequestSession::close_record(Outcome outcome, Reason reason) {
   }
   record_.outcome = outcome;
   record_.reason = reason;
-  record_.client_gone = outcome == Outcome::cancelled;
+  record_.client_gone = outcome == Outcome::cancelled && reason != Reason::cancelled;
   if (record_.client_gone) record_.status = status_client_gone;
   stall_.cancel();
   relay_.reset();

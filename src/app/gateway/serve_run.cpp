@@ -78,6 +78,7 @@ class Server {
     };
     listening("serving the OpenAI API", configuration_.listen, gateway_->port());
     listening("admin and metrics", configuration_.admin, gateway_->admin_port());
+    gateway_->on_reload([this] { return reload(); });
     loop_.run();
     gateway_.reset();
     return exit_;
@@ -85,7 +86,7 @@ class Server {
 
  private:
   void on_signal(int signal) {
-    if (signal == SIGHUP) return reload();
+    if (signal == SIGHUP) return void(reload());
     if (draining_) {
       say("told twice: stopping now, with " + gateway_->waiting_for());
       stops_engines_ = stops_engines_ || signal == SIGINT;
@@ -125,21 +126,28 @@ class Server {
     });
   }
 
-  void reload() {
-    if (arguments_.file.empty()) return say("nothing to reload: there is no configuration file");
+  // The log says what came of it, whoever asked.
+  Result<void> reload() {
+    if (arguments_.file.empty()) {
+      say("nothing to reload: there is no configuration file");
+      return fail("there is no configuration file");
+    }
     auto next = load(arguments_);
     if (!next) {
       say_problems(next.error());
       gateway_->reload_failed();
-      return log::error(fmt::format("{} is not used: the former configuration stays in force", arguments_.file));
+      log::error(fmt::format("{} is not used: the former configuration stays in force", arguments_.file));
+      return fail(config::to_string(next.error().front()));
     }
     fit_to_descriptors(*next);
     if (const auto done = gateway_->reload(*next); !done) {
-      return log::error(fmt::format("{} is not used: {}", arguments_.file, done.error().message));
+      log::error(fmt::format("{} is not used: {}", arguments_.file, done.error().message));
+      return done;
     }
     configuration_ = *next;
     set_log_level(configuration_.log.level);
     say(fmt::format("{} is in force", arguments_.file));
+    return {};
   }
 
   Arguments arguments_;

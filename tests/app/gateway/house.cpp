@@ -120,6 +120,14 @@ net::WholeResponse House::send(net::ClientRequest request, std::uint16_t port) {
 }
 
 net::WholeResponse House::post(const std::string& body, const http::Fields& fields, const std::string& path) {
+  return post_to(gateway->port(), body, fields, path);
+}
+
+net::WholeResponse House::act(const std::string& path, const std::string& body, const http::Fields& fields) {
+  return post_to(gateway->admin_port(), body, fields, path);
+}
+
+net::WholeResponse House::post_to(std::uint16_t port, const std::string& body, const http::Fields& fields, const std::string& path) {
   const auto owner = std::make_shared<const std::string>(body);
   net::ClientRequest request;
   request.method = "POST";
@@ -128,7 +136,7 @@ net::WholeResponse House::post(const std::string& body, const http::Fields& fiel
   request.fields.add("Content-Type", "application/json");
   request.body = {*owner};
   request.owner = owner;
-  return send(std::move(request), gateway->port());
+  return send(std::move(request), port);
 }
 
 net::WholeResponse House::get(const std::string& path, bool admin) {

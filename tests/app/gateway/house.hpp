@@ -47,6 +47,7 @@ class House {
   explicit House(std::vector<FakeEngine*> engines, net::Loop& loop, const std::string& extra = {}, bool wait_ready = true);
 
   net::WholeResponse post(const std::string& body, const http::Fields& fields = {}, const std::string& path = "/v1/chat/completions");
+  net::WholeResponse act(const std::string& path, const std::string& body = {}, const http::Fields& fields = {});  // at the admin listener
   net::WholeResponse get(const std::string& path, bool admin = false);
   std::unique_ptr<net::Call> begin(const std::string& body, net::ClientHandler& handler);
   void run_until(const std::function<bool()>& holds);  // fails the test when it never does
@@ -57,6 +58,7 @@ class House {
   std::vector<std::string> said;
 
  private:
+  net::WholeResponse post_to(std::uint16_t port, const std::string& body, const http::Fields& fields, const std::string& path);
   net::WholeResponse send(net::ClientRequest request, std::uint16_t port);
   std::vector<FakeEngine*> engines_;
   std::unique_ptr<net::HttpClient> client_;
