@@ -6,6 +6,7 @@
 #include "app/bench/run.hpp"
 #include "app/emulator/run.hpp"
 #include "app/gateway/run.hpp"
+#include "app/operator/run.hpp"
 #include "app/sim/run.hpp"
 
 namespace {
@@ -32,6 +33,14 @@ constexpr auto commands = std::to_array<Command>({
     {"bench", qlm::bench::run, "replay a trace against an OpenAI endpoint, or measure an engine"},
     {"workload", qlm::bench::workload_run, "write a trace of requests"},
     {"sim", qlm::sim::run, "run the controller on a virtual clock over emulated engines, and compare policies"},
+    {"get", qlm::operators::run, "of a running QLM: list instances, queue, requests or tenants"},
+    {"describe", qlm::operators::run, "of a running QLM: all about a request or an instance"},
+    {"cordon", qlm::operators::run, "give an instance no new work"},
+    {"uncordon", qlm::operators::run, "give it work again"},
+    {"drain", qlm::operators::run, "give it no new work, and wait until nothing runs there"},
+    {"swap", qlm::operators::run, "bring a model in on an instance, and pin it there"},
+    {"cancel", qlm::operators::run, "end a request"},
+    {"reload", qlm::operators::run, "have the configuration read again"},
     {"version", version, "print the version"},
     {"help", help, "print this"},
 });
