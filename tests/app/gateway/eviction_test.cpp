@@ -148,6 +148,19 @@ void begins(const std::shared_ptr<net::Exchange>& exchange) {
   exchange->write(delta("a"));
 }
 
+// Without the comments that a slow machine has time for.
+std::string said(const Ear& ear) {
+  std::string kept = ear.body;
+  for (auto at = kept.find(':'); at != kept.npos; at = kept.find(':', at)) {
+    const bool comment = at == 0 || kept[at - 1] == '\n';
+    const auto end = kept.find("\n\n", at);
+    if (comment && end == kept.npos) break;
+    if (comment) kept.erase(at, end + 2 - at);
+    else ++at;
+  }
+  return kept;
+}
+
 TEST(Eviction, AStreamThatHadNotBegunIsTakenBackAndAnsweredLaterOnTheSameConnection) {
   FakeHouse fake(holds_the_first());
   TwoModels& house = fake.house;
@@ -160,7 +173,7 @@ TEST(Eviction, AStreamThatHadNotBegunIsTakenBackAndAnsweredLaterOnTheSameConnect
   EXPECT_FALSE(ear.failed);
   EXPECT_TRUE(house.crowd_served());
   EXPECT_NE(ear.body.find(": queued"), std::string::npos) << ear.body;
-  EXPECT_TRUE(ear.body.ends_with(delta("a") + delta("b") + finish + done)) << ear.body;
+  EXPECT_EQ(said(ear), delta("a") + delta("b") + finish + done);
   EXPECT_EQ(fake.engine.bodies.size(), 5u);
   EXPECT_EQ(fake.engine.bodies.front(), fake.engine.bodies.back());
   EXPECT_EQ(house.host.controller().totals().evictions, 1);
@@ -186,13 +199,13 @@ TEST(Eviction, AStreamToldToGiveWayAfterItBeganRunsToItsEnd) {
   TwoModels& house = fake.house;
   Ear ear;
   const auto call = house.begin(ask("tiny", true), ear);
-  house.run_until([&] { return ear.body == delta("a"); });
+  house.run_until([&] { return said(ear) == delta("a"); });
   const RequestId id = house.host.controller().recent(1).front().request;
   house.door.perform(action::Abort{{id, first_attempt}, house.host.controller().instances().front().id, action::AbortWhy::evicted});
   fake.engine.held.front()->write(delta("b") + finish + usage + done);
   fake.engine.held.front()->finish();
   house.run_until([&] { return ear.complete; });
-  EXPECT_EQ(ear.body, delta("a") + delta("b") + finish + done);
+  EXPECT_EQ(said(ear), delta("a") + delta("b") + finish + done);
 }
 
 TEST(Eviction, AStreamThatHasBegunRunsToItsEndAndIsWaitedFor) {
@@ -200,7 +213,7 @@ TEST(Eviction, AStreamThatHasBegunRunsToItsEndAndIsWaitedFor) {
   TwoModels& house = fake.house;
   Ear ear;
   const auto call = house.begin(ask("tiny", true), ear);
-  house.run_until([&] { return ear.body == delta("a"); });
+  house.run_until([&] { return said(ear) == delta("a"); });
   house.crowd();
   const auto decided = [&] {
     return std::ranges::any_of(house.host.controller().recent(100), [](const ExplainRecord& r) { return r.decision == Decision::swap_decided; });
@@ -210,7 +223,7 @@ TEST(Eviction, AStreamThatHasBegunRunsToItsEndAndIsWaitedFor) {
   fake.engine.held.front()->write(delta("b") + finish + usage + done);
   fake.engine.held.front()->finish();
   house.run_until([&] { return ear.complete && house.crowd_served(); });
-  EXPECT_EQ(ear.body, delta("a") + delta("b") + finish + done);
+  EXPECT_EQ(said(ear), delta("a") + delta("b") + finish + done);
   EXPECT_EQ(fake.engine.left, 0);
   EXPECT_EQ(house.host.controller().totals().evictions, 0);
 }
