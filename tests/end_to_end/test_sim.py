@@ -200,12 +200,12 @@ pools:
         self.assertGreater(slow["swapping_share"] / slow["swaps"], 5 * quick["swapping_share"] / quick["swaps"])
         self.assertLess(slow["attainment"], quick["attainment"])
 
-    def test_a_pool_is_simulated_and_not_served(self):
+    def test_a_pool_without_commands_is_simulated_and_not_served(self):
         config = self.file("q.yaml", self.POOL)
         for command in (["serve", "--config", config], ["check", "--offline", config]):
             ran = subprocess.run([QLM, *command], capture_output=True, text=True, timeout=30, check=False)
             self.assertIn(ran.returncode, (1, 2))
-            self.assertIn("pools: no engine is told to swap models yet", ran.stdout + ran.stderr)
+            self.assertIn("has no command, so its engine cannot be started", ran.stdout + ran.stderr)
 
     def test_small_programs_of_the_papers_policies_are_solved_exactly_where_a_solver_is_given(self):
         case = ("--suite", "smoke", "--case", "w_b", "--load", "0.5", "--duration", "2m", "--policy", "edf,qlm-lp")
